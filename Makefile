@@ -1,0 +1,34 @@
+# Two commands do it all: 'make demo' and 'make test'. Both make .venv and install where needed.
+# PYTHON=/path/to/python3.11 chooses the interpreter; without it, Python 3.11 or 3.12 is found.
+
+LIPO := .venv/bin/lipo
+PY := .venv/bin/python
+SOURCES := setup.py install lipo reward_fns merge eval recipes tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint clean
+
+help:
+	@echo "make demo     train three experts with LIPO, merge them, evaluate, write a report"
+	@echo "make test     lint, check types, run every test"
+	@echo "make install  make .venv and install (demo and test do it by themselves)"
+	@echo "make lint     ruff and mypy only"
+	@echo "make clean    remove .venv and caches; results under runs/ stay"
+
+install:
+	@$(or $(PYTHON),python3) install/environment.py $(if $(PYTHON),--python=$(PYTHON))
+
+demo: install
+	@$(LIPO) demo
+
+lint: install
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m ruff format --check $(SOURCES)
+	$(PY) -m mypy
+
+test: lint
+	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -m slow
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
