@@ -1,0 +1,127 @@
+"""Every change to verl's or the CPU environment's behaviour, each with the upstream line that forces it.
+
+Corrections marked CPU act only where ``VERL_PLATFORM=cpu`` was chosen explicitly; on accelerators they do nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import warnings
+from typing import Any
+
+from packaging.version import Version
+
+from lipo.verl_plugin._post_import import when_imported
+
+TESTED_VERL = ("0.9.1", "0.9.1")
+"""Oldest and newest verl release that the tests have run against."""
+
+
+def verl_version() -> Version:
+    """Version of the installed verl distribution."""
+    return Version(importlib.metadata.version("verl"))
+
+
+def warn_if_untested() -> None:
+    """Warn when verl is older or newer than what the tests have run against."""
+    oldest, newest = map(Version, TESTED_VERL)
+    if not oldest <= Version(verl_version().base_version) <= newest:
+        tested = TESTED_VERL[0] if oldest == newest else f"{TESTED_VERL[0]} to {TESTED_VERL[1]}"
+        warnings.warn(f"lipo was tested with verl {tested}; this is verl {verl_version()}", stacklevel=2)
+
+
+def cpu_was_chosen() -> bool:
+    """Whether the user (or ``lipo train``) asked for the CPU; never concluded from a missing accelerator.
+
+    The driver of a GPU cluster often has no accelerator of its own: concluding would switch the whole job to the CPU.
+    """
+    return os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu"
+
+
+def apply_when_ready() -> None:
+    """Arrange for every correction that this process may need."""
+    when_imported("verl.utils.tensordict_utils", _fix_equal_length_mrope)
+    if not cpu_was_chosen():
+        return
+    from lipo.verl_plugin import cpu_platform
+
+    cpu_platform.register()
+    # verl/workers/engine/fsdp/transformer_impl.py:1143 registers the FSDP engines for cuda and npu only;
+    # verl/workers/engine/base.py:404 reads these two to choose the registration.
+    os.environ.setdefault("VERL_ENGINE_DEVICE", "cuda")
+    os.environ.setdefault("VERL_ENGINE_VENDOR", "nvidia")
+    _answer_for_vllm_cpu()
+    when_imported("verl.utils.distributed", _name_gloo_once)
+    when_imported("verl.utils.fsdp_utils", _do_not_pin_memory)
+
+
+def _fix_equal_length_mrope(tensordict_utils: Any) -> None:
+    """Rebuild nested M-RoPE position ids whose rows are all equally long (all devices; verl 0.9.x).
+
+    verl/utils/tensordict_utils.py:910 sets ``_ragged_idx = 2`` on a tensor that TransferQueue stacked along
+    dimension 1 when all (4, L) rows had one L; ``unbind`` then raises "split_with_sizes expects split_sizes to sum
+    exactly to".
+    """
+    if verl_version() >= Version("0.11"):
+        return
+    original = tensordict_utils.maybe_fix_3d_position_ids
+
+    def maybe_fix_3d_position_ids(data: Any) -> None:
+        ids = data["position_ids"] if "position_ids" in data.keys() else None  # noqa: SIM118 (a TensorDict)
+        if ids is not None and ids.is_nested and ids.dim() == 3:
+            values, offsets = ids.values(), ids.offsets()
+            total = int(offsets[-1])
+            if total != values.shape[-1] or (len(offsets) > 2 and values.shape[0] == total):
+                rows = [row.contiguous() for row in values.split(offsets.diff().tolist(), dim=0)]
+                data["position_ids"] = tensordict_utils.nested_tensor_from_tensor_list(rows, ragged_idx=2)
+                return
+        original(data)
+
+    tensordict_utils.maybe_fix_3d_position_ids = maybe_fix_3d_position_ids
+
+
+def _answer_for_vllm_cpu() -> None:
+    """CPU: let the distribution ``vllm-cpu`` answer to the name ``vllm``.
+
+    verl/third_party/vllm/__init__.py:30 and workers/rollout/vllm_rollout/__init__.py:27 ask for ``vllm`` and refuse
+    to go on without it; vllm/platforms/__init__.py:28 itself forms the same ``+cpu`` version.
+    """
+    original = importlib.metadata.version
+
+    def version(distribution_name: str) -> str:
+        try:
+            return original(distribution_name)
+        except importlib.metadata.PackageNotFoundError:
+            if distribution_name != "vllm":
+                raise
+            return original("vllm-cpu") + "+cpu"
+
+    importlib.metadata.version = version
+
+
+def _name_gloo_once(distributed: Any) -> None:
+    """CPU: ask for one gloo backend.
+
+    verl/utils/distributed.py:89 builds "cpu:gloo,cpu:gloo", which torch rejects as a duplicate device type.
+    """
+    original = distributed.initialize_global_process_group_ray
+
+    def initialize_global_process_group_ray(timeout_second: int | None = None, backend: str | None = None) -> None:
+        original(timeout_second=timeout_second, backend=backend or "cpu:gloo")
+
+    distributed.initialize_global_process_group_ray = initialize_global_process_group_ray
+
+
+def _do_not_pin_memory(fsdp_utils: Any) -> None:
+    """CPU: offload without pinned memory.
+
+    verl/workers/engine/fsdp/transformer_impl.py:462 pins memory for the reference policy, which torch refuses
+    without an accelerator.
+    """
+    policy = fsdp_utils.CPUOffloadPolicy
+
+    def cpu_offload_policy(pin_memory: bool = False) -> Any:
+        return policy(pin_memory=False)
+
+    fsdp_utils.CPUOffloadPolicy = cpu_offload_policy
