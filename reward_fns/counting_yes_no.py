@@ -1,0 +1,100 @@
+r"""Reward for counting and yes/no questions: exactly the right whole number, or the right side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from reward_fns._golds import as_texts
+from reward_fns._latex import clean_latex
+from reward_fns._options import RewardOptions
+from reward_fns._quantity import parse_quantity
+from reward_fns._score import score_response
+from reward_fns._verdict import Status, Verdict, verdict
+
+_YES = frozenset(("yes", "true", "correct", "y", "是"))
+_NO = frozenset(("no", "false", "incorrect", "n", "否"))
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def _side(text: str) -> bool | None:
+    """Read yes or no from the first word; an answer that says both says neither."""
+    words = _WORD.findall(text.casefold())
+    yes, no = not _YES.isdisjoint(words), not _NO.isdisjoint(words)
+    if yes == no or (words[0] not in _YES and words[0] not in _NO):
+        return None
+    return None if "not" in words else yes
+
+
+def check(
+    answer: str,
+    ground_truth: Any,
+    options: RewardOptions | None = None,
+    extra_info: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """Compare a count or a yes/no answer with the ground truth.
+
+    Args:
+        answer: Final answer, without its box; hostile. A number in digits or words, perhaps with what is counted; or
+            ``yes``, ``no``, ``true``, ``false``, first in the answer and alone.
+        ground_truth: Whole number, boolean, or text like the answer.
+        options: Not used by this check.
+        extra_info: Not used.
+
+    Returns:
+        The verdict; similarity is 1.0 or 0.0.
+
+    Raises:
+        LipoError: The ground truth is empty or of an unknown type.
+
+    Example:
+        >>> check("three dogs", 3).correct, check("Yes, it is.", "yes").correct, check("yes or no", "yes").status
+        (True, True, <Status.UNPARSED: 'unparsed'>)
+    """
+    found = clean_latex(answer)
+    if not found:
+        return verdict(Status.UNPARSED)
+    gold = clean_latex(as_texts(ground_truth)[0]) or ""
+    side = _side(gold)
+    if side is not None:
+        answered = _side(found)
+        if answered is None:
+            return verdict(Status.UNPARSED)
+        return verdict(Status.EQUAL if answered == side else Status.DIFFERENT)
+    count, right = parse_quantity(_digits_first(found)), parse_quantity(_digits_first(gold))
+    if count is None or right is None or count.percent:
+        return verdict(Status.UNPARSED)
+    return verdict(Status.EQUAL if count.value == right.value else Status.DIFFERENT)
+
+
+def _digits_first(text: str) -> str:
+    """Write ``three dogs`` as ``3 dogs``."""
+    first, _, rest = text.partition(" ")
+    number = parse_quantity(first)
+    return f"{number.value} {rest}".strip() if number is not None and rest and parse_quantity(text) is None else text
+
+
+def compute_score(
+    data_source: str, solution_str: str, ground_truth: Any, extra_info: dict[str, Any] | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    r"""Score a response for verl: ``reward.custom_reward_function.path=pkg://reward_fns.counting_yes_no``.
+
+    Args:
+        data_source: Not used.
+        solution_str: Decoded response of the policy.
+        ground_truth: Whole number, boolean, or text.
+        extra_info: Not used.
+        **kwargs: Keys of :class:`reward_fns.RewardOptions`, from ``reward_kwargs``.
+
+    Returns:
+        ``score``, ``acc``, ``similarity``, ``format``, ``repetition``, ``unparsed``, ``timeout``, ``status``, ``pred``.
+
+    Raises:
+        LipoError: No ground truth, or an invalid setting.
+
+    Example:
+        >>> compute_score("count", "<think>one, two</think>\\boxed{2}", 2)["score"]
+        1.0
+    """
+    return score_response(check, RewardOptions, solution_str, ground_truth, extra_info, kwargs)

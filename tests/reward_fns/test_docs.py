@@ -1,0 +1,34 @@
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from lipo.common import reference_table
+from reward_fns import MathOptions, OcrOptions, RewardOptions, StructuredOptions
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "rewards.md").read_text(encoding="utf-8")
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize("cls", [RewardOptions, MathOptions, StructuredOptions, OcrOptions])
+def test_every_setting_is_described_as_it_is(cls):
+    lines = TEXT.splitlines()
+    for row in reference_table(cls).splitlines():
+        assert row in lines
+
+
+def test_examples_run():
+    # Indented blocks, with the prose between them blanked.
+    lines = "\n".join(line[4:] if line.startswith("    ") else "" for line in TEXT.splitlines()) + "\n"
+    examples = doctest.DocTestParser().get_doctest(lines, {}, "rewards.md", None, 0)
+    assert examples.examples
+    assert doctest.DocTestRunner().run(examples).failed == 0
+
+
+def test_sizes_of_the_corpora_are_as_stated():
+    pairs = len((DATA / "pairs.tsv").read_text(encoding="utf-8").splitlines()) - 1
+    hostile = len((DATA / "hostile.jsonl").read_text(encoding="utf-8").splitlines())
+    assert f"{pairs} pairs of ground truth" in TEXT
+    assert re.search(rf"\b{hostile} hostile answers", TEXT)
