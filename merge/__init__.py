@@ -1,0 +1,10 @@
+"""Model merging: AMM and its peers, streamed tensor by tensor, distributed over Ray, resumable.
+
+``run`` does everything; ``build_plan`` only looks. Methods are in :mod:`merge.methods`.
+"""
+
+from merge._run import Progress, run
+from merge.config import MergeConfig, Rule
+from merge.plan import Plan, build_plan
+
+__all__ = ["MergeConfig", "Plan", "Progress", "Rule", "build_plan", "run"]

@@ -1,0 +1,104 @@
+"""TIES-Merging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lipo.common import option
+from merge.methods._consensus import elect_and_average
+from merge.methods._deltas import add_to_base, task_vectors
+from merge.methods._registry import method
+
+
+@dataclass(frozen=True)
+class TiesOptions:
+    """Options of ``ties``."""
+
+    scale: float = option(1.0, help="Factor λ on the merged task vector; choose it on validation data.")
+    density: float = option(0.2, help="Share of each task vector that is kept, by magnitude.", minimum=1e-9, maximum=1)
+
+
+def thresholds(blocks: Callable[[], Iterable[Tensor]], options: TiesOptions) -> dict[str, Tensor]:
+    """Find the k-th largest magnitude of each task vector, k = max(1, ⌊density · size⌋), exactly and in two passes.
+
+    The order of non-negative floats is that of their bits, so a histogram of the upper 16 bits finds the bucket and
+    one of the lower 16 bits, within the bucket, the value: memory does not grow with the tensor.
+
+    Args:
+        blocks: Gives the task vectors anew each time it is called, in blocks of shape (n, …).
+        options: The density.
+
+    Returns:
+        The argument of :func:`ties` of this name.
+    """
+    upper, size = _histograms(blocks, lambda bits, _: bits >> 16)
+    count = max(1, int(options.density * size))
+    buckets, above = _bucket_of(upper, torch.full((len(upper),), count))
+    lower, _ = _histograms(blocks, lambda bits, i: bits[(bits >> 16) == buckets[i]] & 0xFFFF)
+    rest, _ = _bucket_of(lower, count - above)
+    bits = (buckets << 16) | rest
+    return {"thresholds": bits.to(torch.int32).view(torch.float32)}
+
+
+def _histograms(blocks: Callable[[], Iterable[Tensor]], digit: Callable[[Tensor, int], Tensor]) -> tuple[Tensor, int]:
+    counts: Tensor | None = None
+    size = 0
+    for block in blocks():
+        bits = block.flatten(1).float().abs().view(torch.int32)
+        part = torch.stack([torch.bincount(digit(row, i), minlength=1 << 16) for i, row in enumerate(bits)])
+        counts = part if counts is None else counts + part
+        size += bits.shape[1]
+    assert counts is not None  # noqa: S101 - tensors without elements are copied, not merged
+    return counts, size
+
+
+def _bucket_of(counts: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
+    """Bucket that holds the ``rank``-th largest value of each row, and how many values lie in buckets above it."""
+    from_top = counts.flip(1).cumsum(1)
+    position = torch.searchsorted(from_top, rank.view(-1, 1)).flatten()
+    inside = counts.flip(1).gather(1, position.view(-1, 1)).flatten()
+    return counts.shape[1] - 1 - position, from_top.gather(1, position.view(-1, 1)).flatten() - inside
+
+
+@method("ties", options=TiesOptions, elementwise=True, prepare=thresholds)
+def ties(
+    base: Tensor, experts: Sequence[Tensor], options: TiesOptions, thresholds: Tensor | None = None
+) -> tuple[Tensor, dict[str, Any]]:
+    """TIES-Merging: trim small changes, elect a sign for each element, average those that agree.
+
+    Of each τ_i = W_i − W_0 only the share ``density`` of largest magnitude stays (of this tensor); the sign of their
+    sum is elected element by element; the merged task vector is the mean of the non-zero values of that sign, and the
+    result W_0 + scale · merged. Source: Yadav et al., arXiv 2306.01708. Where the values cancel exactly there is no
+    sign, and the base stays.
+
+    Args:
+        base: W_0, any shape, float32 or float64.
+        experts: W_1 … W_n, shaped like ``base``.
+        options: Scale and density.
+        thresholds: Smallest magnitude kept per expert, shape (n,), where ``base`` is a part of a larger tensor;
+            found from the tensors given by default.
+
+    Returns:
+        The merged tensor and an empty log.
+
+    Example:
+        >>> base = torch.zeros(4)
+        >>> experts = [torch.tensor([4.0, 1.0, 0.1, 0.0]), torch.tensor([2.0, -3.0, 0.0, 0.1])]
+        >>> ties(base, experts, TiesOptions(density=0.5))[0]
+        tensor([ 3., -3.,  0.,  0.])
+    """
+    vectors = task_vectors(base, experts)
+    if thresholds is None:
+        thresholds = _whole_tensor_thresholds(vectors, options)
+    limits = thresholds.view(-1, *[1] * base.dim())
+    kept = torch.where(vectors.float().abs() >= limits, vectors, 0)
+    return add_to_base(base, elect_and_average(kept).mul_(options.scale)), {}
+
+
+def _whole_tensor_thresholds(vectors: Tensor, options: TiesOptions) -> Tensor:
+    return thresholds(lambda: [vectors], options)["thresholds"]
