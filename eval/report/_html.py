@@ -1,0 +1,79 @@
+"""Renders ``report.html``."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from eval.claims import Verdict
+from eval.report import _charts
+from eval.report._browser import ITEMS_PER_BENCHMARK, browser_data
+from eval.results import Results
+
+_FOLDER = Path(__file__).parent
+
+
+def render_html(results: Results, verdicts: Sequence[Verdict], curves: _charts.TrainingCurves, title: str) -> str:
+    """Render the page.
+
+    Args:
+        results: Figures and scored answers.
+        verdicts: Judged claims.
+        curves: Training curves; may be empty.
+        title: Heading.
+
+    Returns:
+        A whole HTML document.
+    """
+    names = list(results.config.benchmarks)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (_FOLDER / "browser.js").read_text("utf-8")
+    return environment.get_template("report.html.jinja").render(
+        title=title,
+        results=results,
+        config=results.config,
+        verdicts=verdicts,
+        colours=_charts.colours(results),
+        scatters=[Markup(_charts.scatter(results, name)) for name in _averaged(names)],  # noqa: S704 (our own SVG)
+        histograms=[Markup(_charts.histogram(results, name)) for name in names],  # noqa: S704
+        training=_training(results, curves),
+        examples={name: next((i for i in results.items[name] if not i.error), None) for name in names},
+        items_per_benchmark=ITEMS_PER_BENCHMARK,
+        data=_script_data(browser_data(results)),
+        style=Markup((_FOLDER / "report.css").read_text("utf-8")),  # noqa: S704 (our own file)
+        script=Markup(script),  # noqa: S704 (our own file)
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _averaged(names: list[str]) -> list[str]:
+    return [*names, "average"] if len(names) > 1 else names
+
+
+def _training(results: Results, curves: _charts.TrainingCurves) -> list[Markup]:
+    pictures = [
+        _charts.training(results, curves, "response_length", "mean response tokens"),
+        _charts.training(results, curves, "score", "mean score"),
+    ]
+    return [Markup(p) for p in pictures if p]  # noqa: S704 (our own SVG)
+
+
+def _script_data(data: Any) -> Markup:
+    # No "<" can then end the script element or open a comment, whatever models and data sets contain.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704

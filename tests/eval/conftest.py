@@ -1,0 +1,59 @@
+import io
+import random
+from pathlib import Path
+
+import pytest
+
+from eval import BenchmarkConfig, EvalConfig, Results
+from eval.results import summarise
+from eval.scoring import ScoredAnswer
+from eval.sources import Item
+from recipes.tiny.tasks import make_sample
+
+
+def _png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def png():
+    return _png
+
+
+@pytest.fixture
+def make_results():
+    """Results with drawn verdicts: ``make_results({model: (accuracy, mean tokens)}, benchmarks, items)``."""
+
+    def make(models, benchmarks=("math",), items=60, **options):
+        config = EvalConfig(
+            models={m: Path(m) for m in models},
+            baseline=next(iter(models)),
+            benchmarks={b: BenchmarkConfig(Path(f"{b}.parquet"), b) for b in benchmarks},
+            out=Path("out"),
+            **options,
+        )
+        results = Results(config, {"vllm": "vllm 0"}, dict.fromkeys(models, "f" * 64), items={}, scores={})
+        for b in benchmarks:
+            results.items[b] = []
+            for i in range(items):
+                sample = make_sample(b, "test", i)
+                messages = (("user", f"<image>{sample.question}"),)
+                results.items[b].append(Item(i, messages, (_png(sample.image),), sample.answer))
+        for m, (accuracy, tokens) in models.items():
+            results.scores[m] = {b: _draw(random.Random(f"{m}{b}"), accuracy, tokens, items) for b in benchmarks}
+        summarise(results)
+        return results
+
+    return make
+
+
+def _draw(rng, accuracy, tokens, items):
+    rows = []
+    for i in range(items):
+        correct, length = float(rng.random() < accuracy), max(1, round(rng.gauss(tokens, tokens / 4)))
+        status = "equal" if correct else "different"
+        text = f"<think>{'wait, ' * (length // 3)}</think>\\boxed{{{i}}}"
+        rows.append(ScoredAnswer(f"k{i}", i, 0, correct, status, True, length > 200, length, text, str(i), None))
+    return rows

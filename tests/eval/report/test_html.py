@@ -1,0 +1,115 @@
+import html.parser
+import json
+import re
+
+import pytest
+
+from eval import Claim
+from eval.report import write_report
+from eval.report._browser import ITEMS_PER_BENCHMARK
+from lipo.common import LipoError
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)><!--"
+
+
+@pytest.fixture
+def page(make_results, tmp_path):
+    def page(results, *arguments, **options):
+        return write_report(results, tmp_path / "report", *arguments, **options).read_text()
+
+    return page
+
+
+@pytest.fixture
+def results(make_results):
+    models = {"base": (0.5, 90), "math": (0.6, 40), "merged": (0.6, 50)}
+    return make_results(models, ("math", "ocr"), items=30, claims=[Claim("math", "math", 0.42)])
+
+
+def _elements(page):
+    found = []
+
+    class Parser(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            found.append((tag, dict(attributes)))
+
+    Parser().feed(page)
+    return found
+
+
+def _data(page):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S).group(1))
+
+
+def test_nothing_is_loaded_from_outside(page, results):
+    text = page(results, {"math": [{"step": 1, "response_length": 90.0, "score": 0.5}]})
+    elements = _elements(text)
+    assert not [tag for tag, _ in elements if tag in ("link", "iframe", "object", "embed", "base")]
+    for tag, attributes in elements:
+        for name in ("src", "href", "xlink:href", "action", "srcset"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:")), (tag, attributes)
+    assert "@import" not in text and "url(http" not in text
+    policy = next(a["content"] for _, a in elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy and "script-src 'sha256-" in policy
+
+
+def test_hostile_text_stays_text(page, results):
+    for rows in results.scores.values():
+        row = rows["math"][0]
+        rows["math"][0] = type(row)(**{**row.__dict__, "response": HOSTILE, "prediction": HOSTILE, "error": HOSTILE})
+    item = results.items["math"][0]
+    results.items["math"][0] = type(item)(
+        **{**item.__dict__, "messages": (("user", HOSTILE),), "ground_truth": HOSTILE}
+    )
+    text = page(results, {HOSTILE: [{"step": 1, "response_length": 9.0, "score": 0.5}]}, title=HOSTILE)
+    scripts = [attributes for tag, attributes in _elements(text) if tag == "script"]
+    assert scripts == [{"type": "application/json", "id": "data"}, {}]
+    assert not [a for _, a in _elements(text) if any(name.startswith("on") for name in a)]
+    assert any(
+        i["question"] == HOSTILE and i["answers"]["math"]["text"] == HOSTILE for i in _data(text)["benchmarks"]["math"]
+    )
+
+
+def test_figures_and_verdicts_are_shown(page, results):
+    text = page(results, claims=results.config.claims)
+    for model, cells in results.cells.items():
+        for cell in cells.values():
+            assert f"{100 * cell.accuracy.value:.1f}" in text, model
+    assert text.count('class="badge"') == 1
+    assert "fewer tokens than base on math" in text
+
+
+def test_ids_within_the_page_are_unique(page, results):
+    ids = re.findall(r'\bid="([^"]+)"', page(results))
+    assert len(ids) == len(set(ids))
+
+
+def test_training_is_shown_only_when_given(page, results):
+    assert "<h2>Training</h2>" not in page(results)
+    curves = {"math": [{"step": 1, "response_length": 90.0}, {"step": 2, "response_length": float("nan")}]}
+    text = page(results, curves)
+    assert "<h2>Training</h2>" in text
+    assert "mean response tokens during training" in text and "mean score during training" not in text
+
+
+def test_browser_takes_disagreements_first_and_bounds_their_number(page, make_results):
+    results = make_results({"base": (0.9, 90), "math": (0.9, 40)}, items=ITEMS_PER_BENCHMARK + 50)
+    items = _data(page(results))["benchmarks"]["math"]
+    assert len(items) == ITEMS_PER_BENCHMARK
+    differs = [i["answers"]["base"]["correct"] != i["answers"]["math"]["correct"] for i in items]
+    assert any(differs) and differs == sorted(differs, reverse=True)
+    assert items[0]["images"][0].startswith("data:image/jpeg;base64,")
+
+
+def test_an_unreadable_image_is_left_out(page, results):
+    item = results.items["math"][0]
+    results.items["math"][0] = type(item)(**{**item.__dict__, "images": (b"not an image",)})
+    rows = {i["row"]: i for i in _data(page(results))["benchmarks"]["math"]}
+    assert rows[0]["images"] == [] and rows[1]["images"]
+
+
+def test_given_claims_replace_those_of_the_config(page, results):
+    text = page(results, claims=[Claim("merged", min_token_reduction=0.3)])
+    assert "merged: at least 30 % fewer tokens" in text and "math: at least 42 %" not in text
+    with pytest.raises(LipoError, match="claims"):
+        page(results, claims=[Claim("nobody")])

@@ -1,0 +1,79 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eval import BenchmarkConfig, Claim, EngineConfig, EvalConfig, SamplingConfig
+from eval.claims import check_claims
+from eval.config import check_config
+from lipo.common import LipoError, load_yaml, reference_table
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipes" / "tiny" / "eval.yaml"
+
+
+@pytest.fixture
+def config(tmp_path):
+    for label in ("base", "math"):
+        (tmp_path / label).mkdir()
+        for file in ("config.json", "tokenizer_config.json", "model.safetensors"):
+            (tmp_path / label / file).write_text("{}")
+    return EvalConfig(
+        models={"base": tmp_path / "base", "math": tmp_path / "math"},
+        baseline="base",
+        benchmarks={"math": BenchmarkConfig(tmp_path / "math.parquet", "math")},
+        out=tmp_path / "out",
+    )
+
+
+def test_a_whole_config_passes(config):
+    check_config(config)
+    check_claims([Claim("math"), Claim("math", "math")], config)
+
+
+def test_tiny_recipe_parses_with_overrides():
+    config = load_yaml(EvalConfig, RECIPE, ["sampling.samples=2", "engine.replicas=1"])
+    assert (config.sampling.samples, config.engine.replicas, config.baseline) == (2, 1, "base")
+    assert config.benchmarks["ocr"].scorer == "ocr"
+    assert [c.min_token_reduction for c in config.claims] == [0.42, 0.42, 0.42, 0.30]
+    check_claims(config.claims, config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"models": {}}, "nothing to evaluate"),
+        ({"benchmarks": {}}, "nothing to evaluate"),
+        ({"baseline": "bose"}, "baseline is 'bose'"),
+        ({"models": {"../x": Path("x")}, "baseline": "../x"}, "no model name"),
+        ({"models": {"base": Path("/nonexistent")}}, "no model 'base'"),
+        ({"benchmarks": {"average": BenchmarkConfig(Path("x"), "math")}}, "no benchmark name"),
+    ],
+)
+def test_what_cannot_work_is_refused(config, change, message):
+    with pytest.raises(LipoError, match=message):
+        check_config(replace(config, **change))
+
+
+def test_a_model_without_weights_is_refused(config):
+    (config.models["math"] / "model.safetensors").unlink()
+    with pytest.raises(LipoError, match="safetensors"):
+        check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        (Claim("ocr"), r"claims\[0\].model is 'ocr'"),
+        (Claim("math", "ocr"), r"claims\[0\].benchmark is 'ocr'"),
+        (Claim("base"), "compares the baseline with itself"),
+    ],
+)
+def test_claims_about_nothing_are_refused(config, claim, message):
+    with pytest.raises(LipoError, match=message):
+        check_claims([claim], config)
+
+
+@pytest.mark.parametrize("part", [EvalConfig, BenchmarkConfig, SamplingConfig, EngineConfig, Claim])
+def test_the_documentation_lists_every_key(part):
+    assert f"\n{reference_table(part)}\n" in (ROOT / "docs" / "evaluation.md").read_text("utf-8")

@@ -1,0 +1,85 @@
+import os
+from dataclasses import replace
+
+import pytest
+
+from eval import EngineConfig, SamplingConfig
+from eval._keys import fingerprint_model, plan_samples
+from eval.sources import Item
+
+SAMPLING, ENGINE = SamplingConfig(), EngineConfig()
+
+
+def _item(index=0, text="1+1?", image=b"png"):
+    return Item(index, (("user", text),), (image,), "2")
+
+
+def _keys(items, model="m", sampling=SAMPLING, engine=ENGINE):
+    return [s.key for s in plan_samples(items, model, sampling, engine)]
+
+
+@pytest.mark.parametrize("field", ["temperature", "top_p", "top_k", "max_tokens", "seed"])
+def test_every_sampling_setting_makes_new_keys(field):
+    changed = replace(SAMPLING, **{field: getattr(SAMPLING, field) / 2 if field in ("temperature", "top_p") else 7})
+    assert _keys([_item()], sampling=changed) != _keys([_item()])
+
+
+def test_whatever_affects_the_answer_makes_new_keys():
+    base = _keys([_item()])
+    assert _keys([_item(text="1+2?")]) != base
+    assert _keys([_item(image=b"other")]) != base
+    assert _keys([_item()], model="n") != base
+    assert _keys([_item()], engine=replace(ENGINE, dtype="float32")) != base
+    assert _keys([_item()], engine=replace(ENGINE, max_model_len=64)) != base
+
+
+def test_speed_settings_and_row_numbers_keep_the_keys():
+    base = _keys([_item()])
+    assert _keys([_item()], engine=replace(ENGINE, replicas=5, max_num_seqs=3, kv_cache_gb=2.0)) == base
+    assert _keys([_item(index=9)]) == base
+    a, b = _item(text="a"), _item(text="b")
+    assert _keys([a, b]) == _keys([b, a])[::-1]
+
+
+def test_equal_questions_and_samples_are_told_apart():
+    samples = plan_samples([_item(0), _item(1)], "m", replace(SAMPLING, samples=3), ENGINE)
+    assert len({s.key for s in samples}) == len({s.seed for s in samples}) == 6
+    assert [(s.item.index, s.number) for s in samples] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
+def test_more_samples_keep_the_first_ones():
+    assert _keys([_item()], sampling=replace(SAMPLING, samples=3))[:1] == _keys([_item()])
+
+
+def test_models_share_seeds_and_greedy_decoding_has_none():
+    seeds = [plan_samples([_item()], m, SAMPLING, ENGINE)[0].seed for m in "mn"]
+    assert seeds[0] == seeds[1] and 0 <= seeds[0] < 2**31
+    assert plan_samples([_item()], "m", replace(SAMPLING, temperature=0.0), ENGINE)[0].seed is None
+
+
+def test_fingerprint_follows_weights_and_templates_not_logs(tmp_path):
+    model, cache = tmp_path / "model", tmp_path / "cache.json"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"weights")
+    first = fingerprint_model(model, cache)
+    (model / "training.log").write_text("irrelevant")
+    assert fingerprint_model(model, cache) == first
+    (model / "chat_template.jinja").write_text("{{ x }}")
+    second = fingerprint_model(model, cache)
+    assert second != first
+    (model / "model.safetensors").write_bytes(b"WEIGHTS")
+    assert fingerprint_model(model, cache) not in (first, second)
+
+
+def test_fingerprint_is_not_taken_from_a_stale_or_broken_cache(tmp_path):
+    model, cache = tmp_path / "model", tmp_path / "cache.json"
+    model.mkdir()
+    weights = model / "model.safetensors"
+    weights.write_bytes(b"a")
+    first = fingerprint_model(model, cache)
+    weights.write_bytes(b"b")
+    os.utime(weights, ns=(1, 1))
+    assert fingerprint_model(model, cache) != first
+    cache.write_text("{torn")
+    weights.write_bytes(b"a")
+    assert fingerprint_model(model, cache) == first

@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval import BenchmarkConfig, EvalConfig, Results
+from eval.results import summarise
+from eval.scoring import ScoredAnswer
+from eval.sources import Item
+
+
+def _rows(corrects, tokens, samples=1, **changes):
+    rows = []
+    for i, (correct, length) in enumerate(zip(corrects, tokens, strict=True)):
+        values = dict(status="equal" if correct else "different", well_formed=True, truncated=False, error=None)
+        values |= changes.get(f"row{i}", {})
+        rows.append(
+            ScoredAnswer(
+                key=f"k{i}",
+                item=i // samples,
+                sample=i % samples,
+                correct=float(correct),
+                tokens=length,
+                response="",
+                prediction="",
+                **values,
+            )
+        )
+    return rows
+
+
+def _results(scores, margin=0.01):
+    names = list(next(iter(scores.values())))
+    config = EvalConfig(
+        models={m: Path(m) for m in scores},
+        baseline="base",
+        benchmarks={n: BenchmarkConfig(Path(n), "math") for n in names},
+        out=Path("out"),
+        margin=margin,
+    )
+    items = {n: [Item(i, (("user", "?"),), (), "1") for i in range(len(scores["base"][n]))] for n in names}
+    results = Results(config, {"vllm": "0"}, dict.fromkeys(scores, "f"), items, scores)
+    summarise(results)
+    return results
+
+
+def test_a_cell_by_hand():
+    rows = _rows(
+        [1, 1, 0, 0],
+        [10, 20, 30, 0],
+        row2={"status": "unparsed", "truncated": True, "well_formed": False},
+        row3={"status": "error", "error": "bad image", "well_formed": False},
+    )
+    cell = _results({"base": {"math": rows}}).cells["base"]["math"]
+    assert (cell.items, cell.samples, cell.accuracy.value) == (4, 4, 0.5)
+    assert (cell.tokens.value, cell.median_tokens, cell.p90_tokens) == (20.0, 20.0, 28.0)
+    assert (cell.unparsed, cell.truncated, cell.errors, cell.well_formed) == (1, 1, 1, 0.5)
+    assert cell.tokens_per_correct == 30.0
+
+
+def test_nothing_right_has_no_cost_per_right_answer():
+    cell = _results({"base": {"math": _rows([0, 0], [5, 5])}}).cells["base"]["math"]
+    assert cell.tokens_per_correct is None and cell.accuracy.value == 0.0 and cell.accuracy.high > 0
+
+
+def test_a_comparison_by_hand():
+    base = _rows([1, 1, 1, 0, 0, 0, 0, 0], [10] * 8)
+    expert = _rows([1, 1, 0, 1, 1, 1, 0, 0], [4] * 8)
+    c = _results({"base": {"math": base}, "expert": {"math": expert}}).comparisons["expert"]["math"]
+    assert (c.items, c.became_right, c.became_wrong) == (8, 3, 1)
+    assert c.accuracy_difference.value == 0.25
+    assert c.p_value == pytest.approx(2 * (1 + 4) / 2**4)
+    assert (c.token_ratio.value, c.token_ratio.low, c.token_ratio.high) == pytest.approx((0.4, 0.4, 0.4))
+    assert not c.no_worse
+
+
+def test_no_worse_needs_the_whole_interval_above_the_margin():
+    base, expert = _rows([1] * 900, [10] * 900), _rows([1] * 900, [5] * 900)
+    scores = {"base": {"math": base}, "expert": {"math": expert}}
+    assert _results(scores, margin=0.01).comparisons["expert"]["math"].no_worse
+    assert not _results(scores, margin=0.001).comparisons["expert"]["math"].no_worse
+
+
+def test_average_weighs_benchmarks_equally():
+    base = {"math": _rows([1, 0], [10, 10]), "ocr": _rows([1] * 10, [30] * 10)}
+    expert = {"math": _rows([1, 1], [10, 10]), "ocr": _rows([1] * 10, [10] * 10)}
+    results = _results({"base": base, "expert": expert})
+    assert (results.averages["base"].accuracy, results.averages["base"].tokens) == (0.75, 20.0)
+    average = results.comparisons["expert"]["average"]
+    assert (average.accuracy_difference.value, average.token_ratio.value, average.items) == (0.25, 0.5, 12)
+    assert average.p_value is None
+
+
+def test_lengths_are_compared_where_both_answered():
+    base = _rows([1, 1, 0], [10, 10, 0], row2={"error": "bad image"})
+    expert = _rows([1, 1, 1], [5, 5, 500])
+    c = _results({"base": {"math": base}, "expert": {"math": expert}}).comparisons["expert"]["math"]
+    assert c.token_ratio.value == 0.5 and c.items == 3
+
+
+def test_a_baseline_without_an_answer_has_no_ratio():
+    base = _rows([0], [0], row0={"error": "bad image"})
+    c = _results({"base": {"m": base}, "x": {"m": _rows([1], [5])}}).comparisons["x"]["m"]
+    assert c.token_ratio is None
+
+
+def test_several_samples_per_item_are_averaged_first():
+    generator = np.random.default_rng(0)
+    draws = [generator.random(200).round().tolist() for _ in range(2)]
+    base, expert = (_rows(d, [10] * 200, samples=4) for d in draws)
+    results = _results({"base": {"math": base}, "expert": {"math": expert}})
+    cell = results.cells["base"]["math"]
+    assert (cell.items, cell.samples) == (50, 200)
+    assert cell.accuracy.value == pytest.approx(np.mean(draws[0]))
+    c = results.comparisons["expert"]["math"]
+    assert c.p_value is None and c.became_right is None
+    assert c.accuracy_difference.low < np.mean(draws[1]) - np.mean(draws[0]) < c.accuracy_difference.high
+
+
+def test_json_is_plain_and_whole(make_results, tmp_path):
+    results = make_results({"base": (0.5, 90), "math": (0.6, 40)}, ("math", "ocr"), items=20)
+    results.write_json(tmp_path / "results.json")
+    data = json.loads((tmp_path / "results.json").read_text())
+    assert data["schema"] == 1 and data["baseline"] == "base"
+    assert set(data["cells"]["math"]["ocr"]["accuracy"]) == {"value", "low", "high"}
+    assert set(data["comparisons"]) == {"math"} and set(data["comparisons"]["math"]) == {"math", "ocr", "average"}
+    assert data["benchmarks"]["ocr"] == {"source": "ocr.parquet", "scorer": "ocr", "items": 20}
