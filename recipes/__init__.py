@@ -1,0 +1,1 @@
+"""Ready-made experiments: YAML descriptions, data generators and converters."""

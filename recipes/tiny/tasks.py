@@ -1,0 +1,230 @@
+"""Three generated visual tasks with worked answers of chosen length: arithmetic, bar charts, codes.
+
+Every worked answer first reads the image, then reasons, then re-checks itself ``rechecks`` times, as reasoning
+models do. A *slip* is one misread symbol from which the rest follows consistently; the supervised base learns its
+rate, so that it errs at temperature 1 and reinforcement learning has something to improve. Slips are independent
+of the length of the answer: neither brevity nor verbosity is favoured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from recipes.tiny.images import CELL, WIDTH, draw_bars, draw_text
+
+CODE_ALPHABET = "ABCDEFHKLMNPRTUXY2345789"
+BAR_NAMES = "ABCD"
+MAX_RECHECKS = 3
+
+_SPLIT_BUCKETS = {"train": range(80), "validation": range(80, 90), "test": range(90, 100)}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item: an image, its question, the right answer, and a way to write worked answers."""
+
+    task: str
+    image: Image.Image
+    question: str
+    answer: str
+    cells: str
+    """What each visual token shows, row by row: one of eight characters; a bar's value for both cells of its column."""
+    reading: str
+    """What a faultless reader writes down first; the target of the reading phase of training."""
+    work: Callable[[int, random.Random | None], str]
+    """``work(rechecks, slip_rng)``: a full response; with a random state, one symbol is misread."""
+
+
+def _cells(rows: list[str]) -> str:
+    return "".join(row.ljust(WIDTH // CELL) for row in rows)
+
+
+def _respond(thought: str, answer: str) -> str:
+    return f"<think>{thought}</think>\\boxed{{{answer}}}"
+
+
+def _slip_digit(digit: int, rng: random.Random, low: int = 0) -> int:
+    return rng.choice([d for d in range(low, 10) if d != digit])
+
+
+def _arithmetic_steps(a: int, b: int, op: str) -> tuple[str, str]:
+    ones_a, ones_b, tens_a, tens_b = a % 10, b % 10, a // 10, b // 10
+    if op == "+":
+        carry = (ones_a + ones_b) // 10
+        steps = f"{ones_a}+{ones_b}={ones_a + ones_b}, {tens_a}+{tens_b}+{carry}={tens_a + tens_b + carry}"
+        return steps, str(a + b)
+    borrow = int(ones_a < ones_b)
+    steps = f"{ones_a + 10 * borrow}-{ones_b}={ones_a + 10 * borrow - ones_b}, "
+    return steps + f"{tens_a}-{tens_b}-{borrow}={tens_a - tens_b - borrow}", str(a - b)
+
+
+def _work_arithmetic(a: int, b: int, op: str, rechecks: int, slip: random.Random | None) -> str:
+    if slip is not None:
+        if slip.random() < 0.5:
+            a = a // 10 * 10 + _slip_digit(a % 10, slip)
+        else:
+            b = b // 10 * 10 + _slip_digit(b % 10, slip)
+    if op == "-" and b > a:
+        a, b = b, a
+    steps, answer = _arithmetic_steps(a, b, op)
+    thought = f"{a}{op}{b}: {steps}"
+    if rechecks:
+        thought += f". so i think the answer is {answer}"
+    openings = (
+        ". wait, let me check it again. first i read the image: ",
+        ". but let me verify this step by step. in the image i see ",
+        ". hmm, let me be sure and do it once more: ",
+    )
+    for n in range(rechecks):
+        thought += f"{openings[n]}{a}{op}{b}. the ones and then the tens: {steps}. so it is {answer}"
+    return _respond(thought, answer)
+
+
+def _column_layout(a: int, b: int, op: str, rng: random.Random) -> list[str]:
+    """Write the numbers below each other, as sums are written by hand, at one of two columns."""
+    indent = " " * rng.randint(0, 1)
+    return [f"{indent} {a}", f"{indent}{op}{b}"]
+
+
+def _make_arithmetic(rng: random.Random) -> tuple[str, Callable[[random.Random], Sample]]:
+    op = rng.choice("+-")
+    a, b = rng.randint(10, 99), rng.randint(10, 99)
+    if op == "-" and b > a:
+        a, b = b, a
+    question = rng.choice(("what is the result?", "calculate the image.", "solve it."))
+
+    def build(look: random.Random) -> Sample:
+        rows = _column_layout(a, b, op, look)
+        return Sample(
+            task="math",
+            image=draw_text(rows, look),
+            cells=_cells(rows),
+            question=question,
+            answer=_arithmetic_steps(a, b, op)[1],
+            reading=f"<think>{a}{op}{b}: ",
+            work=lambda rechecks, slip: _work_arithmetic(a, b, op, rechecks, slip),
+        )
+
+    return f"{a}{op}{b}", build
+
+
+def _work_chart(values: list[int], i: int, j: int, op: str, rechecks: int, slip: random.Random | None) -> str:
+    values = list(values)
+    if slip is not None:
+        k = slip.choice((i, j))
+        near = [v for v in (values[k] - 1, values[k] + 1) if 1 <= v <= 9]
+        values[k] = slip.choice(near)
+    reading = " ".join(f"{name}={value}" for name, value in zip(BAR_NAMES, values, strict=True))
+    if op == "+":
+        answer, step = str(values[i] + values[j]), f"{values[i]}+{values[j]}={values[i] + values[j]}"
+    else:
+        high, low = max(values[i], values[j]), min(values[i], values[j])
+        answer, step = str(high - low), f"{high}-{low}={high - low}"
+    thought = f"{reading}: {step}"
+    if rechecks:
+        thought += f". so i think the answer is {answer}"
+    openings = (
+        ". wait, let me check it again. first i look at the bars: ",
+        ". but let me verify this step by step. in the chart i see ",
+        ". hmm, let me be sure and do it once more: ",
+    )
+    for n in range(rechecks):
+        bars = f"the bar {BAR_NAMES[i]} is {values[i]} and the bar {BAR_NAMES[j]} is {values[j]}"
+        thought += f"{openings[n]}{reading}. {bars}: {step}. so it is {answer}"
+    return _respond(thought, answer)
+
+
+def _make_chart(rng: random.Random) -> tuple[str, Callable[[random.Random], Sample]]:
+    values = [rng.randint(1, 9) for _ in BAR_NAMES]
+    i, j = rng.sample(range(len(BAR_NAMES)), 2)
+    op = rng.choice("+-")
+    words = {"+": ("sum of", "add the bars"), "-": ("difference of", "subtract the bars")}[op]
+    question = f"{rng.choice(words)} {BAR_NAMES[i]} and {BAR_NAMES[j]}?"
+
+    def build(look: random.Random) -> Sample:
+        return Sample(
+            task="structured",
+            image=draw_bars(values, look),
+            cells="".join(map(str, values)) * 2,
+            question=question,
+            answer=str(values[i] + values[j] if op == "+" else abs(values[i] - values[j])),
+            reading="<think>" + " ".join(f"{n}={v}" for n, v in zip(BAR_NAMES, values, strict=True)) + ": ",
+            work=lambda rechecks, slip: _work_chart(values, i, j, op, rechecks, slip),
+        )
+
+    return f"{values}", build
+
+
+def _work_code(code: str, rechecks: int, slip: random.Random | None) -> str:
+    if slip is not None:
+        k = slip.randrange(len(code))
+        code = code[:k] + slip.choice([c for c in CODE_ALPHABET if c != code[k]]) + code[k + 1 :]
+    spaced = " ".join(code)
+    thought = spaced
+    if rechecks:
+        thought += f". so i think the text is {code}"
+    openings = (
+        ". wait, let me check it again. first i look at the letters in the image: ",
+        ". but let me verify this step by step. in the image i see ",
+        ". hmm, let me be sure and read it once more: ",
+    )
+    places = ("first", "second", "third", "fourth", "fifth", "sixth")
+    for n in range(rechecks):
+        spelled = ", ".join(f"the {place} is {c}" for place, c in zip(places, code, strict=False))
+        thought += f"{openings[n]}{spaced}. {spelled}. so it is {code}"
+    return _respond(thought, code)
+
+
+def _code_layout(code: str, rng: random.Random) -> list[str]:
+    """Break a code over two rows of at most four characters."""
+    first = rng.randint(max(1, len(code) - 4), min(4, len(code) - 1))
+    return [code[:first], code[first:]]
+
+
+def _make_code(rng: random.Random) -> tuple[str, Callable[[random.Random], Sample]]:
+    code = "".join(rng.choice(CODE_ALPHABET) for _ in range(rng.randint(4, 6)))
+    question = rng.choice(("read the code.", "what is the text?", "which letters are in the image?"))
+
+    def build(look: random.Random) -> Sample:
+        rows = _code_layout(code, look)
+        return Sample(
+            task="ocr",
+            image=draw_text(rows, look),
+            cells=_cells(rows),
+            question=question,
+            answer=code,
+            reading="<think>" + " ".join(code),
+            work=lambda rechecks, slip: _work_code(code, rechecks, slip),
+        )
+
+    return code, build
+
+
+TASKS = {"math": _make_arithmetic, "structured": _make_chart, "ocr": _make_code}
+
+
+def make_sample(task: str, split: str, seed: int) -> Sample:
+    """Generate the item of a task that belongs to ``(split, seed)``.
+
+    Splits are disjoint in *content* (expression, bar heights, code), not only in seed: each content is hashed into
+    one of 100 buckets, 80 of which are for training, 10 for validation and 10 for testing.
+
+    Args:
+        task: ``math``, ``structured`` or ``ocr``.
+        split: ``train``, ``validation`` or ``test``.
+        seed: Any integer; equal arguments give the equal item.
+
+    Returns:
+        The item.
+    """
+    rng = random.Random(f"{task}/{split}/{seed}")
+    while True:
+        content, build = TASKS[task](rng)
+        bucket = int.from_bytes(hashlib.sha256(f"{task}:{content}".encode()).digest()[:8], "big") % 100
+        if bucket in _SPLIT_BUCKETS[split]:
+            return build(rng)

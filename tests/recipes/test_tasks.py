@@ -1,0 +1,86 @@
+import itertools
+import random
+import re
+
+import numpy as np
+import pytest
+
+from recipes.tiny.images import HEIGHT, WIDTH
+from recipes.tiny.tasks import MAX_RECHECKS, TASKS, make_sample
+from recipes.tiny.tokenizer import build_tokenizer
+from reward_fns import math, ocr, structured
+
+SCORERS = {"math": math, "structured": structured, "ocr": ocr}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_equal_arguments_give_the_equal_item(task):
+    first, second = make_sample(task, "train", 5), make_sample(task, "train", 5)
+    assert first.answer == second.answer and first.question == second.question
+    assert np.array_equal(np.asarray(first.image), np.asarray(second.image))
+    assert first.image.size == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_splits_share_no_content(task):
+    contents = {
+        split: {make_sample(task, split, seed).reading for seed in range(150)}
+        for split in ("train", "validation", "test")
+    }
+    assert not contents["train"] & contents["test"]
+    assert not contents["train"] & contents["validation"]
+    assert not contents["validation"] & contents["test"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("rechecks", range(MAX_RECHECKS + 1))
+def test_work_without_a_slip_is_right_and_well_formed(task, rechecks):
+    for seed in range(30):
+        sample = make_sample(task, "train", seed)
+        response = sample.work(rechecks, None)
+        assert response.startswith(sample.reading.rstrip())
+        verdict = SCORERS[task].compute_score(f"tiny/{task}", response, sample.answer)
+        assert verdict["acc"] == 1 and verdict["format"] == 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_slip_is_consistent_whatever_the_length(task):
+    for seed in range(30):
+        sample = make_sample(task, "train", seed)
+        answers = {
+            re.search(r"\\boxed\{(.*)\}", sample.work(rechecks, random.Random(seed)))[1]
+            for rechecks in range(MAX_RECHECKS + 1)
+        }
+        assert len(answers) == 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_slips_make_most_answers_wrong(task):
+    wrong = 0
+    for seed in range(100):
+        sample = make_sample(task, "train", seed)
+        response = sample.work(0, random.Random(seed))
+        wrong += SCORERS[task].compute_score(f"tiny/{task}", response, sample.answer)["acc"] == 0
+    assert wrong >= 80
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_recheck_makes_the_answer_longer(task):
+    tokenizer = build_tokenizer()
+    sample = make_sample(task, "train", 0)
+    lengths = [len(tokenizer(sample.work(n, None))["input_ids"]) for n in range(MAX_RECHECKS + 1)]
+    assert all(after - before > 40 for before, after in itertools.pairwise(lengths))
+    assert lengths[0] < 35
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_cells_name_one_character_per_visual_token(task):
+    sample = make_sample(task, "train", 3)
+    assert len(sample.cells) == 8
+    if task == "ocr":
+        assert sample.cells.replace(" ", "") == sample.answer
+
+
+def test_unknown_split_is_refused():
+    with pytest.raises(KeyError):
+        make_sample("math", "dev", 0)
