@@ -1,0 +1,64 @@
+"""Runs a training recipe with a progress bar, or plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lipo.cli._recipes import find_model, find_recipe
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from lipo.training import StepMetrics
+
+_SECONDS_PER_LINE = 15.0
+
+
+def compose_and_check(recipe: Path, overrides: Sequence[str]) -> DictConfig:
+    """Compose a training recipe and refuse what cannot work."""
+    from lipo.training import check, compose
+
+    config = compose(find_recipe(recipe), overrides, find_model)
+    check(config)
+    return config
+
+
+def run_with_progress(config: DictConfig, console: Console) -> Path | None:
+    """Train with a bar per run; see :func:`lipo.training.train`."""
+    from lipo.training import train
+
+    name, total = str(config.trainer.experiment_name), config.trainer.total_training_steps
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    printed, begun = time.monotonic(), time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        row = bars.add_task(f"train {name}", total=total, note="starting verl and vLLM")
+
+        def note(text: str, completed: int | None) -> None:
+            nonlocal printed
+            bars.update(row, note=text, completed=completed)
+            if not console.is_terminal:
+                printed = time.monotonic()
+                console.print(f"train {name}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+        def on_step(entry: StepMetrics) -> None:
+            note(f"step {entry.step}: reward {entry.score:.2f}, {entry.response_length:.0f} tokens", entry.step)
+
+        def on_wait() -> None:
+            if not console.is_terminal and time.monotonic() - printed > _SECONDS_PER_LINE:
+                note(f"running since {time.monotonic() - begun:.0f} s", None)
+
+        return train(config, on_step, on_wait)

@@ -1,0 +1,171 @@
+"""``lipo merge``: several experts become one model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lipo.cli._recipes import find_model, find_recipe
+from lipo.common import LipoError, load_yaml, parse
+
+if TYPE_CHECKING:
+    from merge import MergeConfig
+
+
+def merge(
+    recipe: Annotated[Path | None, typer.Argument(help="YAML file, e.g. recipes/tiny/merge.yaml.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value …, e.g. method=average options.scale=0.5 out=runs/average.")
+    ] = None,
+    base: Annotated[Path | None, typer.Option(help="Model directory that the experts were trained from.")] = None,
+    experts: Annotated[
+        list[str] | None, typer.Option(help="Expert directories, one or more; for names, repeat --experts NAME=PATH.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory to make.")] = None,
+    method: Annotated[str | None, typer.Option(help="Merge method.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="Option of the method as key=value; may be repeated.")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and show what would be done to which tensors.")
+    ] = False,
+) -> None:
+    """Merge experts into one model (AMM, averages, task arithmetic, TIES …).
+
+    With a recipe, or with flags: lipo merge --method ties --base B --experts A1 A2 A3 --out O --set density=0.2
+    """
+    words = [*([str(recipe)] if recipe else []), *(overrides or ())]
+    flags = {"base": base, "out": out, "method": method, "dtype": dtype}
+    if not words and not experts:
+        raise LipoError("Missing argument 'recipe'", "give a recipe, or --base, --experts and --out")
+    config = read_config(words, experts or (), option or (), {k: v for k, v in flags.items() if v is not None})
+    console = Console()
+    if dry_run:
+        print_plan(config, console)
+        return
+    print_summary(run_with_bar(config, console), console)
+
+
+def read_config(
+    words: Sequence[str], experts: Sequence[str], options: Sequence[str], flags: dict[str, Any]
+) -> MergeConfig:
+    """Combine recipe, overrides and flags; flags win.
+
+    Args:
+        words: Positional arguments: a recipe, overrides with ``=``, and, because a flag takes one value only, the
+            experts after the first one of ``--experts``.
+        experts: Values of ``--experts``.
+        options: Values of ``--set``.
+        flags: Values of the other flags.
+
+    Raises:
+        LipoError: Words that are none of these, experts of the same name, or a config that is not valid.
+    """
+    from merge import MergeConfig
+
+    recipes = [word for word in words if word.endswith((".yaml", ".yml"))]
+    overrides = [word for word in words if "=" in word and word not in recipes]
+    more = [word for word in words if word not in recipes and word not in overrides]
+    if experts:
+        flags = flags | {"experts": _name_experts([*experts, *more])}
+    elif more and recipes:
+        raise LipoError(f"'{more[0]}' is neither a recipe nor key=value", "see 'lipo merge --help'")
+    if len(recipes) > 1:
+        raise LipoError(f"two recipes: {recipes[0]} and {recipes[1]}", "give one")
+    overrides += [f"options.{text}" for text in options]
+    for text in options:
+        if "=" not in text:
+            raise LipoError(f"--set {text} has no value", "write --set key=value")
+    if recipes or (more and not experts):
+        path = find_recipe(Path((recipes or more)[0]))
+        config = load_yaml(MergeConfig, path, overrides)
+        known = {key: getattr(config, key) for key in MergeConfig.__dataclass_fields__}
+        return parse(MergeConfig, known | flags | {"rules": [dataclasses.asdict(r) for r in config.rules]}, str(path))
+    from omegaconf import OmegaConf
+
+    values = OmegaConf.to_container(OmegaConf.from_dotlist(overrides), resolve=True)
+    return parse(MergeConfig, {**values, **flags}, "the command line")  # type: ignore[dict-item]
+
+
+def _name_experts(values: Sequence[str]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for value in values:
+        name, separator, path = value.partition("=")
+        if not separator:
+            name, path = Path(value).name, value
+        if name in named:
+            raise LipoError(f"two experts are called '{name}': {named[name]} and {path}", "write --experts NAME=PATH")
+        named[name] = path
+    return named
+
+
+def _found(config: MergeConfig) -> MergeConfig:
+    """Models under ``recipes/`` may come from the installed package."""
+    experts = {name: find_model(path) for name, path in config.experts.items()}
+    return dataclasses.replace(config, base=find_model(config.base), experts=experts)
+
+
+def run_with_bar(config: MergeConfig, console: Console) -> Path:
+    """Merge with a progress bar."""
+    from merge import run
+
+    columns = (
+        TextColumn("[bold]merge"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[tensors]} tensors, left:"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[step]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        row = bar.add_task("merge", total=1.0, tensors="…", step="")
+        out = run(
+            _found(config),
+            lambda p: bar.update(row, completed=p.fraction, tensors=f"{p.done}/{p.total}", step=p.step),
+        )
+        bar.update(row, completed=1.0, step="")
+    return out
+
+
+def print_summary(out: Path, console: Console) -> None:
+    """Say what the manifest says, in a few lines."""
+    summary = json.loads((out / "manifest.json").read_text("utf-8"))["summary"]
+    counts = ", ".join(f"{count} {name}" for name, count in summary["tensors"].items())
+    console.print(f"{out}: {counts} tensors in {summary['seconds']} s", highlight=False, markup=False)
+    for key, text in (
+        ("median_norm_ratio", "norm of the merged delta over the experts' mean norm"),
+        ("median_expert_cosine", "cosine between two experts' deltas"),
+        ("median_survived", "share of the delta that rounding to the output type left"),
+    ):
+        if key in summary:
+            console.print(f"  {text}: {summary[key]} (median over tensors)", highlight=False, markup=False)
+
+
+def print_plan(config: MergeConfig, console: Console) -> None:
+    """Show what a merge would do; reads headers only."""
+    from merge import build_plan
+    from merge.describe import groups, peak_memory
+
+    plan = build_plan(_found(config))
+    table = Table("method", "tensors", "parameters", "which", "options")
+    for group in groups(plan):
+        which = ", ".join(group.examples[:3]) + (", …" if len(group.examples) > 3 else "")
+        table.add_row(group.method, str(group.tensors), f"{group.parameters:,}", which, group.options)
+    console.print(table)
+    for note in plan.notes:
+        console.print(note, highlight=False, markup=False)
+    console.print(
+        f"{plan.config.out}: {plan.size / 1e6:,.1f} MB of {plan.config.dtype} from {len(plan.experts)} experts; "
+        f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. Nothing was written.",
+        highlight=False,
+        markup=False,
+    )

@@ -1,0 +1,62 @@
+"""Composes a training recipe over verl's own configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from lipo.common import LipoError
+
+# The trainer runs in Ray workers whose working directory is not the user's.
+_PATH_KEYS = (
+    "data.train_files",
+    "data.val_files",
+    "trainer.default_local_dir",
+    "lipo.export",
+)
+
+
+def compose(recipe: Path, overrides: Sequence[str] = (), find_model: Callable[[Path], Path] = Path) -> DictConfig:
+    """Compose a recipe and its overrides as verl's ``main_ppo`` would, with absolute paths.
+
+    Args:
+        recipe: YAML file whose ``defaults`` list starts from verl's ``ppo_trainer``.
+        overrides: Hydra overrides, e.g. ``["algorithm.adv_estimator=grpo"]``.
+        find_model: Resolves ``actor_rollout_ref.model.path`` when it is a local directory.
+
+    Returns:
+        The configuration, complete and resolved.
+
+    Raises:
+        LipoError: The recipe or an override is wrong; the message is Hydra's.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(recipe.parent.absolute()), version_base=None):
+            config = hydra_compose(recipe.stem, overrides=list(overrides))
+        OmegaConf.resolve(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        message = " ".join(re.sub(r"\s+", " ", str(error)).split())
+        raise LipoError(f"cannot compose {recipe}: {message}", "correct the recipe or the override") from error
+    with open_dict(config):
+        for key in _PATH_KEYS:
+            value = OmegaConf.select(config, key)
+            if isinstance(value, str) and "://" not in value:
+                OmegaConf.update(config, key, str(Path(value).absolute()))
+            elif OmegaConf.is_list(value):
+                OmegaConf.update(config, key, [v if "://" in v else str(Path(v).absolute()) for v in value])
+        model = config.actor_rollout_ref.model.path
+        if "://" not in model:
+            found = find_model(Path(model)).absolute()
+            if found.is_dir():
+                config.actor_rollout_ref.model.path = str(found)
+    return config

@@ -1,0 +1,81 @@
+"""verl's own V1 trainer with vLLM rollouts on images, started as a user starts it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lipo.estimators.lipo import LipoConfig, lipo
+from lipo.groups import group_ids
+from lipo.training import read_history
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+STEPS, PROMPTS, RESPONSES = 2, 8, 8
+
+
+@pytest.fixture
+def trained(command):
+    import subprocess
+    import sys
+
+    data = command.directory / "runs/demo/data"
+    sizes = ["--train=64", "--validation=8", "--test=8"]
+    subprocess.run([sys.executable, "-m", "recipes.tiny.make_data", "--out", str(data), *sizes], check=True)
+    process = command.start(
+        "train",
+        "recipes/tiny/math.yaml",
+        f"trainer.total_training_steps={STEPS}",
+        "trainer.save_freq=1",
+        f"data.train_batch_size={PROMPTS}",
+        f"actor_rollout_ref.rollout.n={RESPONSES}",
+        f"actor_rollout_ref.actor.ppo_mini_batch_size={PROMPTS}",
+        "actor_rollout_ref.actor.optim.lr=1e-3",
+        "trainer.rollout_data_dir=rollouts",
+    )
+    assert command.finish(process, 1200) == 0, command.output()[-3000:]
+    return command
+
+
+def expected_advantages(file, tokenizer, max_length):
+    """Recompute LIPO's advantages from the texts and rewards that verl dumped."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    tokens = [len(tokenizer(row["output"])["input_ids"]) for row in rows]
+    lengths = torch.tensor([min(n + 1, max_length) for n in tokens])
+    scores = torch.tensor([row["score"] for row in rows])
+    groups = group_ids(np.array([row["uid"].split("_")[0] for row in rows], dtype=object), "cpu")
+    return lipo(scores, lengths, groups, LipoConfig(max_length=max_length)).advantages
+
+
+def test_two_steps_use_lipo_and_export_an_expert(trained):
+    from safetensors.torch import load_file
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    from recipes.tiny.train_base import BASE
+
+    directory = trained.directory
+    history = read_history(directory / "runs/demo/training/math/metrics")
+    assert [entry.step for entry in history] == list(range(1, STEPS + 1))
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    for entry in history:
+        # Catches silent faults of weight synchronisation: rollout and actor must agree on probabilities.
+        assert entry.values["training/rollout_actor_probs_pearson_corr"] > 0.98
+        dumps = list(directory.rglob(f"rollouts/{entry.step}.jsonl"))
+        assert len(dumps) == 1
+        expected = expected_advantages(dumps[0], tokenizer, max_length=288)
+        assert len(expected) == PROMPTS * RESPONSES
+        assert expected.abs().max() > 0.1
+        assert entry.values["critic/advantages/max"] == pytest.approx(float(expected.max()), abs=1e-3)
+        assert entry.values["critic/advantages/min"] == pytest.approx(float(expected.min()), abs=1e-3)
+    # Statistics arrive one step late.
+    assert "lipo/optimal_length" not in history[0].values
+    assert history[1].values["lipo/optimal_length"] > 0
+
+    expert = directory / "runs/demo/experts/math"
+    model = AutoModelForImageTextToText.from_pretrained(expert)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    trained_weights, base_weights = load_file(expert / "model.safetensors"), load_file(BASE / "model.safetensors")
+    assert trained_weights.keys() == base_weights.keys()
+    assert any(not torch.equal(trained_weights[name], base_weights[name]) for name in base_weights)
+    trained.assert_nothing_left()

@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+
+from lipo.common import LipoError
+from lipo.training import train
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A run that verl has finished and that was not exported yet."""
+    directory = tmp_path / "run"
+    weights = directory / "global_step_3/actor/huggingface"
+    weights.mkdir(parents=True)
+    save_file({"w": torch.ones(2)}, weights / "model.safetensors")
+    config = {"dtype": "bfloat16", "text_config": {"dtype": "bfloat16", "hidden_size": 2}, "architectures": ["X"]}
+    (weights / "config.json").write_text(json.dumps(config))
+    (directory / "latest_checkpointed_iteration.txt").write_text("3")
+    (directory / "config.yaml").write_text("a: 1\n")
+    (directory / "metrics").mkdir()
+    record = {"step": 3, "data": {"critic/score/mean": 0.5, "response_length/mean": 9.0}}
+    (directory / "metrics/attempt-0001.jsonl").write_text(json.dumps(record) + "\n")
+    return OmegaConf.create(
+        {
+            "trainer": {"default_local_dir": str(directory), "total_training_steps": 3},
+            "lipo": {"export": str(tmp_path / "expert")},
+        }
+    )
+
+
+def test_finished_run_is_exported_without_starting_verl(finished):
+    steps = []
+    expert = train(finished, on_step=lambda entry: steps.append(entry.step))
+    assert steps == [3]
+    config = json.loads((expert / "config.json").read_text())
+    assert config["dtype"] == config["text_config"]["dtype"] == "float32"
+    assert config["text_config"]["hidden_size"] == 2
+    assert (expert / "training_config.yaml").read_text() == "a: 1\n"
+    # A second call finds the expert.
+    assert train(finished) == expert
+
+
+def test_checkpoint_without_huggingface_weights_is_an_error(finished):
+    finished.trainer.total_training_steps = 2
+    (weights,) = Path(finished.trainer.default_local_dir).rglob("*.safetensors")
+    weights.unlink()
+    with pytest.raises(LipoError, match="no Hugging Face weights"):
+        train(finished)
