@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,14 +18,18 @@ from lipo.groups import group_ids
 
 _logger = logging.getLogger(__name__)
 _BLOCKS = 128
-_latest: dict[str, float] = {}
+_collected: dict[str, list[float]] = {}
 _warned: set[str] = set()
 
 
 def drain() -> dict[str, float]:
-    """Take the statistics of the last call, named ``lipo/<statistic>``; empty where there was no call since."""
-    taken = {f"lipo/{name}": value for name, value in _latest.items()}
-    _latest.clear()
+    """Take the statistics of all calls since the last time, averaged and named ``lipo/<statistic>``.
+
+    verl's asynchronous trainers call an estimator several times between two lines of their log. Empty where there was
+    no call.
+    """
+    taken = {f"lipo/{name}": statistics.fmean(values) for name, values in _collected.items()}
+    _collected.clear()
     return taken
 
 
@@ -91,11 +96,10 @@ def as_verl_estimator(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
             normalize_by_std=bool(settings.get("norm_adv_by_std_in_grpo", True)),
             penalty=penalty,
         )
-        _latest.clear()
-        _latest.update(estimate.statistics)
-        if width_serves:
+        for statistic, value in estimate.statistics.items():
             # Measured against the batch's width, some row is always at the limit.
-            _latest.pop("truncation", None)
+            if not (width_serves and statistic == "truncation"):
+                _collected.setdefault(statistic, []).append(value)
         advantages.mul_(estimate.advantages.float().unsqueeze(-1))
         return advantages, advantages
 

@@ -6,6 +6,7 @@ Corrections marked CPU act only where ``VERL_PLATFORM=cpu`` was chosen explicitl
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import os
 import warnings
 from typing import Any
@@ -42,6 +43,7 @@ def cpu_was_chosen() -> bool:
 def apply_when_ready() -> None:
     """Arrange for every correction that this process may need."""
     when_imported("verl.utils.tensordict_utils", _fix_equal_length_mrope)
+    when_imported("verl.utils.tracking", _log_statistics)
     if not cpu_was_chosen():
         return
     from lipo.verl_plugin import cpu_platform
@@ -54,6 +56,7 @@ def apply_when_ready() -> None:
     _answer_for_vllm_cpu()
     when_imported("verl.utils.distributed", _name_gloo_once)
     when_imported("verl.utils.fsdp_utils", _do_not_pin_memory)
+    when_imported("verl.trainer.ppo.v1.replay_buffer", _poll_often)
 
 
 def _fix_equal_length_mrope(tensordict_utils: Any) -> None:
@@ -79,6 +82,42 @@ def _fix_equal_length_mrope(tensordict_utils: Any) -> None:
         original(data)
 
     tensordict_utils.maybe_fix_3d_position_ids = maybe_fix_3d_position_ids
+
+
+def _log_statistics(tracking: Any) -> None:
+    """Add the estimators' statistics to what verl's trainers log, whichever trainer and backend.
+
+    No way leads from an advantage estimator to the logger: verl/trainer/ppo/ray_trainer.py:187 and
+    v1/trainer_base.py:1743 take nothing but tensors from it. All trainers log through ``Tracking.log``
+    (verl/utils/tracking.py:191) in the process that estimates the advantages. Where a release has another signature,
+    nothing is changed and a warning says what is lost.
+    """
+    original = tracking.Tracking.log
+    if list(inspect.signature(original).parameters)[:3] != ["self", "data", "step"]:
+        warnings.warn(f"lipo: verl {verl_version()} logs in another way; metrics under lipo/ are lost", stacklevel=2)
+        return
+
+    def log(self: Any, data: Any, step: Any, *args: Any, **kwargs: Any) -> Any:
+        from lipo.verl_plugin.adapter import drain
+
+        return original(self, {**data, **drain()}, step, *args, **kwargs)
+
+    tracking.Tracking.log = log
+
+
+def _poll_often(replay_buffer: Any) -> None:
+    """CPU: look for finished rollouts every 0.1 s.
+
+    verl/trainer/ppo/v1/replay_buffer.py:144 waits 2 s between two looks, most of a small model's step. A sampler of
+    one's own could wait less, but trainer_base.py:165 then ignores ``algorithm.filter_groups``.
+    """
+    original = replay_buffer.ReplayBuffer.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+        self.poll_interval = min(self.poll_interval, 0.1)
+
+    replay_buffer.ReplayBuffer.__init__ = __init__
 
 
 def _answer_for_vllm_cpu() -> None:

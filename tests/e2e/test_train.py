@@ -38,14 +38,14 @@ def trained(command):
     return command
 
 
-def expected_advantages(file, tokenizer, max_length):
-    """Recompute LIPO's advantages from the texts and rewards that verl dumped."""
+def recomputed(file, tokenizer, max_length):
+    """LIPO's estimate from the texts and rewards that verl dumped."""
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     tokens = [len(tokenizer(row["output"])["input_ids"]) for row in rows]
     lengths = torch.tensor([min(n + 1, max_length) for n in tokens])
     scores = torch.tensor([row["score"] for row in rows])
     groups = group_ids(np.array([row["uid"].split("_")[0] for row in rows], dtype=object), "cpu")
-    return lipo(scores, lengths, groups, LipoConfig(max_length=max_length)).advantages
+    return lipo(scores, lengths, groups, LipoConfig(max_length=max_length))
 
 
 def test_two_steps_use_lipo_and_export_an_expert(trained):
@@ -63,14 +63,13 @@ def test_two_steps_use_lipo_and_export_an_expert(trained):
         assert entry.values["training/rollout_actor_probs_pearson_corr"] > 0.98
         dumps = list(directory.rglob(f"rollouts/{entry.step}.jsonl"))
         assert len(dumps) == 1
-        expected = expected_advantages(dumps[0], tokenizer, max_length=288)
+        expected, statistics = recomputed(dumps[0], tokenizer, max_length=288)
         assert len(expected) == PROMPTS * RESPONSES
         assert expected.abs().max() > 0.1
         assert entry.values["critic/advantages/max"] == pytest.approx(float(expected.max()), abs=1e-3)
         assert entry.values["critic/advantages/min"] == pytest.approx(float(expected.min()), abs=1e-3)
-    # Statistics arrive one step late.
-    assert "lipo/optimal_length" not in history[0].values
-    assert history[1].values["lipo/optimal_length"] > 0
+        logged = {name: value for name, value in entry.values.items() if name.startswith("lipo/")}
+        assert logged == pytest.approx({f"lipo/{name}": value for name, value in statistics.items()}, abs=1e-6)
 
     expert = directory / "runs/demo/experts/math"
     model = AutoModelForImageTextToText.from_pretrained(expert)

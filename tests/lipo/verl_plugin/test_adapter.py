@@ -149,6 +149,13 @@ def test_statistics_leave_by_the_side_door():
     assert drain() == {}
 
 
+def test_statistics_of_several_calls_are_averaged():
+    config = algorithm(lipo={"max_length": 640})
+    as_verl_estimator("lipo")(**batch(), config=config)
+    as_verl_estimator("lipo")(**batch(lengths=[100] * 8), config=config)
+    assert drain()["lipo/optimal_length"] == (250 + 200) / 2
+
+
 def test_no_labels_is_an_error():
     with pytest.raises(LipoError, match="lipo got a batch without group labels"):
         as_verl_estimator("lipo")(**{**batch(), "index": None})

@@ -1,9 +1,15 @@
+import json
+import types
+
+import numpy as np
 import pytest
 import torch
 import verl.utils.tensordict_utils as tensordict_utils
+import verl.utils.tracking as tracking
 from tensordict import TensorDict
 
-import lipo.verl_plugin  # noqa: F401
+from lipo.verl_plugin import adapter, compat
+from lipo.verl_plugin.adapter import as_verl_estimator
 
 
 def nested_position_ids(lengths):
@@ -25,3 +31,37 @@ def test_batch_without_position_ids_is_left_alone():
     data = TensorDict({"x": torch.zeros(2)}, batch_size=[2])
     tensordict_utils.maybe_fix_3d_position_ids(data)
     assert set(data.keys()) == {"x"}
+
+
+def test_statistics_reach_verls_logger_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("VERL_FILE_LOGGER_PATH", str(tmp_path / "metrics.jsonl"))
+    logger = tracking.Tracking("project", "experiment", ["file"])
+    adapter.drain()
+    as_verl_estimator("lipo")(torch.eye(2), torch.ones(2, 2), np.array(["a", "a"], dtype=object), None)
+    logger.log(data={"loss": 1.0}, step=1)
+    logger.log({"loss": 0.5}, 2)
+    logger.logger["file"].finish()
+    first, second = (json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert first["step"] == 1
+    assert {"loss", "lipo/optimal_length", "lipo/correct_length"} <= first["data"].keys()
+    assert second == {"step": 2, "data": {"loss": 0.5}}
+
+
+def test_another_logger_is_left_alone():
+    class Tracking:
+        def log(self, record):
+            return record
+
+    module = types.SimpleNamespace(Tracking=Tracking)
+    with pytest.warns(UserWarning, match="metrics under lipo/ are lost"):
+        compat._log_statistics(module)
+    assert Tracking().log(3) == 3
+
+
+def test_the_replay_buffer_is_polled_often():
+    class ReplayBuffer:
+        def __init__(self, poll_interval=2.0):
+            self.poll_interval = poll_interval
+
+    compat._poll_often(types.SimpleNamespace(ReplayBuffer=ReplayBuffer))
+    assert (ReplayBuffer().poll_interval, ReplayBuffer(poll_interval=0.01).poll_interval) == (0.1, 0.01)
