@@ -48,6 +48,7 @@ def compose(recipe: Path, overrides: Sequence[str] = (), find_model: Callable[[P
         message = " ".join(re.sub(r"\s+", " ", str(error)).split())
         raise LipoError(f"cannot compose {recipe}: {message}", "correct the recipe or the override") from error
     with open_dict(config):
+        _bound_lengths(config)
         for key in _PATH_KEYS:
             value = OmegaConf.select(config, key)
             if isinstance(value, str) and "://" not in value:
@@ -60,3 +61,13 @@ def compose(recipe: Path, overrides: Sequence[str] = (), find_model: Callable[[P
             if found.is_dir():
                 config.actor_rollout_ref.model.path = str(found)
     return config
+
+
+def _bound_lengths(config: DictConfig) -> None:
+    """Give the chosen rule the length limit of generation where the recipe says nothing else."""
+    from lipo.estimators import RULES
+
+    key = f"algorithm.{config.algorithm.adv_estimator}"
+    section = OmegaConf.select(config, key)
+    if config.algorithm.adv_estimator in RULES and (section is None or "max_length" not in section):
+        OmegaConf.update(config, f"{key}.max_length", config.data.max_response_length)

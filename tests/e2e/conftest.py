@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,8 +6,10 @@ import time
 import uuid
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import torch
 
 MARK = "LIPO_TEST_MARK"
 
@@ -20,11 +23,13 @@ class Command:
         self.log = directory / "output.txt"
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        environment = dict(os.environ, **{MARK: self.mark, "COLUMNS": "200"})
-        lipo = Path(sys.executable).parent / "lipo"
+        return self.start_program(str(Path(sys.executable).parent / "lipo"), *arguments)
+
+    def start_program(self, *command: str, **variables: str) -> subprocess.Popen:
+        environment = os.environ | {MARK: self.mark, "COLUMNS": "200"} | variables
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                [str(lipo), *arguments],
+                command,
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -67,6 +72,27 @@ class Command:
         while left := self.family():
             assert time.monotonic() < end, f"still there: {[(p.pid, p.cmdline()) for p in left]}"
             time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def recompute():
+    """A rule's estimate from the texts and rewards that verl dumped for one step."""
+    from transformers import AutoTokenizer
+
+    from lipo.groups import group_ids
+    from recipes.tiny.train_base import BASE
+
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+
+    def estimate(rule, file, max_length):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        tokens = [len(tokenizer(row["output"])["input_ids"]) for row in rows]
+        lengths = torch.tensor([min(n + 1, max_length) for n in tokens])
+        scores = torch.tensor([row["score"] for row in rows])
+        groups = group_ids(np.array([row["uid"].split("_")[0] for row in rows], dtype=object))
+        return rule(scores, lengths, groups, rule.config(max_length=max_length))
+
+    return estimate
 
 
 @pytest.fixture

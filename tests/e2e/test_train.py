@@ -1,13 +1,9 @@
 """verl's own V1 trainer with vLLM rollouts on images, started as a user starts it."""
 
-import json
-
-import numpy as np
 import pytest
 import torch
 
-from lipo.estimators.lipo import LipoConfig, lipo
-from lipo.groups import group_ids
+from lipo.estimators.lipo import lipo
 from lipo.training import read_history
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -38,32 +34,21 @@ def trained(command):
     return command
 
 
-def recomputed(file, tokenizer, max_length):
-    """LIPO's estimate from the texts and rewards that verl dumped."""
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
-    tokens = [len(tokenizer(row["output"])["input_ids"]) for row in rows]
-    lengths = torch.tensor([min(n + 1, max_length) for n in tokens])
-    scores = torch.tensor([row["score"] for row in rows])
-    groups = group_ids(np.array([row["uid"].split("_")[0] for row in rows], dtype=object), "cpu")
-    return lipo(scores, lengths, groups, LipoConfig(max_length=max_length))
-
-
-def test_two_steps_use_lipo_and_export_an_expert(trained):
+def test_two_steps_use_lipo_and_export_an_expert(trained, recompute):
     from safetensors.torch import load_file
-    from transformers import AutoModelForImageTextToText, AutoTokenizer
+    from transformers import AutoModelForImageTextToText
 
     from recipes.tiny.train_base import BASE
 
     directory = trained.directory
     history = read_history(directory / "runs/demo/training/math/metrics")
     assert [entry.step for entry in history] == list(range(1, STEPS + 1))
-    tokenizer = AutoTokenizer.from_pretrained(BASE)
     for entry in history:
         # Catches silent faults of weight synchronisation: rollout and actor must agree on probabilities.
         assert entry.values["training/rollout_actor_probs_pearson_corr"] > 0.98
         dumps = list(directory.rglob(f"rollouts/{entry.step}.jsonl"))
         assert len(dumps) == 1
-        expected, statistics = recomputed(dumps[0], tokenizer, max_length=288)
+        expected, statistics = recompute(lipo, dumps[0], max_length=288)
         assert len(expected) == PROMPTS * RESPONSES
         assert expected.abs().max() > 0.1
         assert entry.values["critic/advantages/max"] == pytest.approx(float(expected.max()), abs=1e-3)

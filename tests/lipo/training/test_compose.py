@@ -25,6 +25,15 @@ def test_overrides_reach_the_configuration():
     assert config.algorithm.lipo.max_length == 64
 
 
+def test_every_rule_knows_the_length_limit():
+    limit = "data.max_response_length=64"
+    config = compose(RECIPES / "math.yaml", ["algorithm.adv_estimator=dast", limit])
+    assert config.algorithm.dast.max_length == 64
+    config = compose(RECIPES / "math.yaml", ["algorithm.adv_estimator=dast", limit, "+algorithm.dast.max_length=32"])
+    assert config.algorithm.dast.max_length == 32
+    assert "grpo" not in compose(RECIPES / "math.yaml", ["algorithm.adv_estimator=grpo"]).algorithm
+
+
 def test_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = tmp_path / "model"

@@ -37,6 +37,20 @@ def test_external_modules_register_too():
     assert run(code, VERL_USE_EXTERNAL_PLUGINS="none").stdout.split() == ["False"]
 
 
+def test_external_lib_registers_too():
+    """What verl's task runner does with ``actor_rollout_ref.model.external_lib``."""
+    result = run(
+        "from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY as R\n"
+        "from verl.workers.config import HFModelConfig\n"
+        "from recipes.tiny.train_base import BASE\n"
+        "print('lipo' in R)\n"
+        "HFModelConfig(path=str(BASE), external_lib='lipo.verl_plugin')\n"
+        "print('lipo' in R)",
+        VERL_USE_EXTERNAL_PLUGINS="none",
+    )
+    assert result.stdout.split()[-2:] == ["False", "True"], result.stdout + result.stderr[-2000:]
+
+
 def test_failure_of_the_plugin_is_seen(tmp_path):
     """verl hides it at DEBUG level; the user must read the cause on standard error."""
     package = tmp_path / "packaging"

@@ -1,0 +1,77 @@
+"""Every estimator in verl's own trainer, started as in an existing verl set-up: two steps each on the tiny model."""
+
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from lipo.estimators import RULES
+from lipo.training import read_history
+from lipo.training.environment import training_environment
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PROMPTS, RESPONSES, LIMIT = 4, 4, 288
+SMALL = (
+    "trainer.total_training_steps=2",
+    "trainer.save_freq=-1",
+    f"data.train_batch_size={PROMPTS}",
+    f"actor_rollout_ref.rollout.n={RESPONSES}",
+    f"actor_rollout_ref.actor.ppo_mini_batch_size={PROMPTS}",
+    "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=16",
+    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=16",
+    "trainer.rollout_data_dir=rollouts",
+)
+
+# What else a run shows besides its estimator: verl's other trainers, and verl without its plug-in discovery.
+OVERRIDES = {
+    "kimi_length": ["trainer.v1.trainer_mode=colocate_async"],
+    "laser": ["trainer.use_v1=false"],
+}
+VARIABLES = {"alp": {"VERL_USE_EXTERNAL_PLUGINS": "none", "VERL_USE_EXTERNAL_MODULES": "lipo.verl_plugin"}}
+
+
+@pytest.fixture(scope="module")
+def configuration(tmp_path_factory):
+    """A verl configuration and its data, as somebody may have them who has never heard of our recipes."""
+    directory = tmp_path_factory.mktemp("verl")
+    data = directory / "runs/demo/data"
+    sizes = ["--train=64", "--validation=8", "--test=8"]
+    subprocess.run([sys.executable, "-m", "recipes.tiny.make_data", "--out", str(data), *sizes], check=True)
+    lipo = [sys.executable, "-c", "from lipo.cli import main; main()", "train", "recipes/tiny/math.yaml", "--dry-run"]
+    text = subprocess.run([*lipo, *SMALL], cwd=directory, check=True, capture_output=True, text=True).stdout
+    (directory / "config.yaml").write_text(text)
+    return directory / "config.yaml"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_two_steps(name, configuration, command, recompute):
+    base = configuration.parent
+    metrics = command.directory / "metrics" / "attempt-0001.jsonl"
+    metrics.parent.mkdir()
+    variables = training_environment(OmegaConf.load(configuration), metrics) | VARIABLES.get(name, {})
+    process = command.start_program(
+        *(sys.executable, "-m", "verl.trainer.main_ppo", "--config-path", str(base), "--config-name", "config"),
+        f"algorithm.adv_estimator={name}",
+        f"++algorithm.{name}.max_length=${{data.max_response_length}}",
+        f"hydra.run.dir={command.directory}/hydra",
+        *OVERRIDES.get(name, []),
+        **variables,
+    )
+    assert command.finish(process, 500) == 0, command.output()[-3000:]
+    command.assert_nothing_left()
+    history = read_history(metrics.parent)
+    assert [entry.step for entry in history] == [1, 2]
+    for entry in history:
+        assert entry.values["training/rollout_actor_probs_pearson_corr"] > 0.98
+        logged = {key: value for key, value in entry.values.items() if key.startswith("lipo/")}
+        assert {"lipo/truncation", "lipo/all_correct_groups", "lipo/all_wrong_groups"} <= logged.keys()
+        (dump,) = command.directory.rglob(f"rollouts/{entry.step}.jsonl")
+        if "trainer.use_v1=false" in OVERRIDES.get(name, []):
+            continue  # The old trainer does not say which rows belong together.
+        expected, statistics = recompute(RULES[name], dump, LIMIT)
+        assert len(expected) == PROMPTS * RESPONSES
+        assert entry.values["critic/advantages/max"] == pytest.approx(float(expected.max()), abs=1e-3)
+        assert entry.values["critic/advantages/min"] == pytest.approx(float(expected.min()), abs=1e-3)
+        assert logged == pytest.approx({f"lipo/{key}": value for key, value in statistics.items()}, abs=1e-5)
