@@ -28,7 +28,7 @@ ALLOWED = {
     "reward_fns": {"lipo.common"},
     "merge": {"lipo.common"},
     "eval": {"lipo.common", "reward_fns"},
-    "recipes": {"lipo.common", "reward_fns"},
+    "recipes": {"lipo.common", "lipo.training", "reward_fns"},
 }
 ALLOWED["lipo.cli"] = set(ALLOWED) - {"recipes"}
 

@@ -1,0 +1,63 @@
+"""Run a study, or only redraw it from its JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from lipo.common import LipoError, atomic_write, load_yaml
+from recipes.tiny.study import runs as steps
+from recipes.tiny.study.collect import collect
+from recipes.tiny.study.config import Study, check
+from recipes.tiny.study.render import markdown, picture
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m recipes.tiny.study", description=__doc__)
+    parser.add_argument("recipe", type=Path, help="YAML file, such as recipes/tiny/studies/length_control.yaml")
+    parser.add_argument("overrides", nargs="*", help="key=value")
+    parser.add_argument("--render", action="store_true", help="only write table and picture anew from the JSON")
+    options = parser.parse_args()
+    try:
+        study = load_yaml(Study, options.recipe, options.overrides)
+        trainings = check(study)
+        if not options.render:
+            run(study, trainings)
+        render(study)
+    except LipoError as error:
+        sys.exit(f"error: {error.what}\n  fix: {error.fix}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command continues")
+
+
+def run(study: Study, trainings: list) -> None:
+    """Data, trainings, evaluations, figures."""
+    steps.make_data(study)
+    for number, training in enumerate(trainings, 1):
+        print(f"training {number} of {len(trainings)}: {training.name}", flush=True)
+        steps.train(study, training)
+    for task in study.tasks:
+        for seed in study.seeds:
+            steps.evaluate(study, trainings, task, seed)
+    with atomic_write(study.results.with_suffix(".json")) as file:
+        json.dump(collect(study, trainings), file, indent=1)
+        file.write("\n")
+
+
+def render(study: Study) -> None:
+    """Write ``<results>.md`` and ``<results>.svg``."""
+    source = study.results.with_suffix(".json")
+    if not source.is_file():
+        raise LipoError(f"no results at {source}", "run the study without --render first")
+    results = json.loads(source.read_text("utf-8"))
+    for suffix, text in ((".md", markdown(results)), (".svg", picture(results))):
+        with atomic_write(study.results.with_suffix(suffix)) as file:
+            file.write(text)
+        print(study.results.with_suffix(suffix), flush=True)
+
+
+if __name__ == "__main__":
+    main()

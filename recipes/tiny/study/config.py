@@ -1,0 +1,59 @@
+"""What a study compares."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipo.common import LipoError, option
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,40}")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Training methods × tasks × seeds; paths are relative to the working directory."""
+
+    title: str = option(help="Heading of the results.")
+    out: Path = option(help="Directory of data, trainings and answers; a second run continues there.")
+    results: Path = option(help="Stem of the result files: <results>.json, .md and .svg.")
+    tasks: list[str] = option(help="Recipes of recipes/tiny: math, structured, ocr.")
+    seeds: list[int] = option(help="Seeds of the order of prompts and of evaluation; one training per seed.")
+    methods: dict[str, list[str]] = option(help="Name to Hydra overrides.")
+    reference: str = option(help="The method that the others are compared with.")
+    overrides: list[str] = option(factory=list, help="Hydra overrides of every training.")
+    test_items: int = option(400, help="Held-out items per task.", minimum=10)
+    samples: int = option(1, help="Responses per held-out item.", minimum=1)
+    margin: float = option(0.01, help="Loss of accuracy that still counts as no worse.", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study."""
+
+    task: str
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Unique within the study."""
+        return f"{self.task}-{self.method}-{self.seed}"
+
+
+def check(study: Study) -> list[Run]:
+    """List the trainings, the reference's first.
+
+    Raises:
+        LipoError: Nothing to compare, or a name that cannot be a file's.
+    """
+    if not (study.tasks and study.seeds and study.methods):
+        raise LipoError("the study has no task, seed or method", "name at least one of each")
+    if study.reference not in study.methods:
+        raise LipoError(f"reference is '{study.reference}'", f"use one of {', '.join(study.methods)}")
+    for name in (*study.tasks, *study.methods):
+        if not _NAME.fullmatch(name):
+            raise LipoError(f"'{name}' is no name of a task or method", "use letters, digits and '_'")
+    methods = sorted(study.methods, key=lambda name: name != study.reference)
+    return [Run(task, method, seed) for task in study.tasks for seed in study.seeds for method in methods]
