@@ -3,7 +3,7 @@
 
 LIPO := .venv/bin/lipo
 PY := .venv/bin/python
-SOURCES := setup.py install lipo reward_fns merge eval recipes tests
+SOURCES := .
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint clean

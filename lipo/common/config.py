@@ -218,10 +218,14 @@ def reference_table(cls: type[Any]) -> str:
         elif dataclasses.is_dataclass(value):
             default = "its own defaults"
         else:
-            default = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            default = _yaml(value)
         kind = _type_name(hints[field.name]).replace("|", "or")
         choices = field.metadata.get("choices")
         if choices:
-            kind = " or ".join(f"`{c}`" for c in choices)
+            kind = " or ".join(f"`{_yaml(c)}`" for c in choices)
         lines.append(f"| `{field.name}` | {kind} | {default} | {field.metadata.get('help', '')} |")
     return "\n".join(lines)
+
+
+def _yaml(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
