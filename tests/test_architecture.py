@@ -25,6 +25,7 @@ ALLOWED = {
     "lipo.verl_plugin": {"lipo.common", "lipo.groups", "lipo.estimators"},
     "lipo.training": {"lipo.common", "lipo.estimators"},
     "lipo.doctor": {"lipo.common", "lipo.training"},
+    "lipo.pipeline": {"lipo.common"},
     "reward_fns": {"lipo.common"},
     "merge": {"lipo.common"},
     "eval": {"lipo.common", "reward_fns"},
@@ -38,6 +39,7 @@ FOREIGN = {
     "lipo.groups": {"ray", "verl", "vllm", "transformers"},
     "lipo.estimators": {"ray", "verl", "vllm", "transformers"},
     "reward_fns": {"torch", "ray", "verl", "vllm", "transformers"},
+    "lipo.pipeline": {"torch", "ray", "verl", "vllm", "transformers"},
     "merge": {"verl", "vllm", "trl"},
     "eval": {"verl"},
 }
@@ -230,7 +232,7 @@ def test_tests_are_no_package():
     assert list((ROOT / "tests").rglob("__init__.py")) == []
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["merge"], ["eval"], ["demo"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["train"], ["merge"], ["eval"], ["demo"], ["run"], ["doctor"]], ids=" ".join)
 def test_help_loads_nothing_heavy(command):
     code = (
         "import sys; sys.argv = ['lipo', *sys.argv[1:], '--help']\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -29,8 +30,14 @@ def compose_and_check(recipe: Path, overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def run_with_progress(config: DictConfig, console: Console) -> Path | None:
-    """Train with a bar per run; see :func:`lipo.training.train`."""
+def run_with_progress(config: DictConfig, console: Console, cancelled: Event | None = None) -> Path | None:
+    """Train with a bar per run; see :func:`lipo.training.train`.
+
+    Args:
+        config: Composed and checked.
+        console: For the bar.
+        cancelled: Ends the training with a ``KeyboardInterrupt`` when set, for one that runs in a thread.
+    """
     from lipo.training import train
 
     name, total = str(config.trainer.experiment_name), config.trainer.total_training_steps
@@ -58,6 +65,8 @@ def run_with_progress(config: DictConfig, console: Console) -> Path | None:
             note(f"step {entry.step}: reward {entry.score:.2f}, {entry.response_length:.0f} tokens", entry.step)
 
         def on_wait() -> None:
+            if cancelled is not None and cancelled.is_set():
+                raise KeyboardInterrupt
             if not console.is_terminal and time.monotonic() - printed > _SECONDS_PER_LINE:
                 note(f"running since {time.monotonic() - begun:.0f} s", None)
 

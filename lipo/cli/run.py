@@ -1,0 +1,146 @@
+"""``lipo run``: a whole pipeline, of which each stage is skipped while its inputs are unchanged."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lipo.cli._recipes import find_recipe
+from lipo.cli._stages import Recipes, Stages, data_stage, read_recipes
+from lipo.common import LipoError, load_yaml, only_one
+from lipo.pipeline import Event, HashCache, PipelineConfig, State, examine
+from lipo.pipeline import run as run_stages
+
+_MEMORY_NEEDED = 8 * 2**30
+_COLOURS = {"done": "green", "to do": "cyan", "unfinished": "cyan", "changed": "yellow", "damaged": "red"}
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="YAML file of the pipeline, such as recipes/tiny/demo.yaml.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value of the pipeline, such as out=runs/second.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show where every stage stands; do nothing.")] = False,
+) -> None:
+    """Run data, trainings, merge, evaluation and report as one graph.
+
+    A stage is skipped while the hashes of its inputs and outputs are unchanged; the same command continues an
+    interrupted one. Results of changed inputs are kept under another name.
+    """
+    config = load_yaml(PipelineConfig, find_recipe(recipe), overrides or [])
+    console = Console()
+    if dry_run:
+        show(config, console)
+        return
+    run_pipeline(config, console)
+
+
+def run_pipeline(config: PipelineConfig, console: Console) -> None:
+    """Bring every stage up to date, and print the results."""
+    started = time.monotonic()
+    recipes = read_recipes(config)
+    config.out.mkdir(parents=True, exist_ok=True)
+    with only_one(config.out / "pipeline.lock", f"the pipeline in {config.out}"):
+        hashes = HashCache(config.out / "hashes.json")
+        state = State(config.out / "pipeline.json", hashes)
+        news = _News(console)
+        run_stages(data_stage(config, hashes), state, news)
+        _check(recipes)
+        slots = config.parallel or _slots(recipes)
+        # Two live displays at once would overwrite each other: with several trainings, plain lines.
+        shown = console if slots == 1 else Console(file=console.file, force_terminal=False, soft_wrap=True)
+        stages = Stages(recipes, hashes, shown)
+        run_stages(stages.all(), state, news, slots)
+    if recipes.evaluation:
+        from lipo.cli.evaluate import print_results
+
+        print_results(stages.results(), recipes.evaluation.out / "report.html", console)
+    console.print(f"done in {(time.monotonic() - started) / 60:.1f} minutes", highlight=False)
+
+
+def show(config: PipelineConfig, console: Console) -> None:
+    """Print where every stage stands."""
+    recipes = read_recipes(config)
+    # Nothing is written, not even a cache.
+    hashes = HashCache(config.out / "hashes.json", read_only=True)
+    data = data_stage(config, hashes)
+    stages = [*data, *Stages(recipes, hashes, console, tuple(stage.name for stage in data)).all()]
+    table = Table("stage", "state", "why")
+    for name, found in examine(stages, State(config.out / "pipeline.json", hashes)).items():
+        table.add_row(escape(name), f"[{_COLOURS.get(found.word, 'dim')}]{found.word}[/]", escape(found.reason))
+    console.print(table)
+
+
+class _News:
+    """Prints what happens to the stages."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __call__(self, event: Event) -> None:
+        name = f"[bold]{escape(event.stage)}[/]"
+        texts = {
+            "started": name,
+            "finished": f"{name} finished in {event.seconds:.0f} s",
+            "skipped": f"{name} unchanged, skipped",
+            "set aside": f"{name} set aside: {escape(event.detail)}",
+            "failed": f"{name} failed: {escape(event.detail)}",
+        }
+        self._console.print(texts[event.what], highlight=False, soft_wrap=True)
+
+
+def _check(recipes: Recipes) -> None:
+    """Refuse, before the first long stage, what would fail in a later one."""
+    import psutil
+
+    from lipo.training import check
+
+    for training in recipes.trainings:
+        check(training)
+    available = psutil.virtual_memory().available
+    if available < _MEMORY_NEEDED and any(training.trainer.device == "cpu" for training in recipes.trainings):
+        raise LipoError(
+            f"training needs 8 GB of free memory; {available / 2**30:.1f} GB are free", "close other programs"
+        )
+
+
+def _slots(recipes: Recipes) -> int:
+    """Trainings that fit beside each other: one without a cluster, else by GPUs."""
+    if recipes.config.address is None or len(recipes.trainings) < 2:
+        return 1
+    import ray
+
+    try:
+        ray.init(address=recipes.config.address, log_to_driver=False, logging_level=logging.ERROR)
+        gpus = ray.cluster_resources().get("GPU", 0.0)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise LipoError(f"no Ray cluster at '{recipes.config.address}': {error}", "correct 'address'") from error
+    finally:
+        ray.shutdown()
+    return fitting([t.trainer.nnodes * t.trainer.n_gpus_per_node for t in recipes.trainings], gpus)
+
+
+def fitting(needed: Sequence[int], available: float) -> int:
+    """Count how many trainings may run at once, whichever come together.
+
+    Args:
+        needed: GPUs of each training.
+        available: GPUs of the cluster.
+
+    Returns:
+        At least 1: a training that does not fit at all says so itself.
+
+    Example:
+        >>> fitting([4, 2, 2], 6)
+        2
+    """
+    largest = sorted(needed, reverse=True)
+    return max([1, *(n for n in range(1, len(largest) + 1) if sum(largest[:n]) <= available)])
