@@ -230,7 +230,7 @@ def test_tests_are_no_package():
     assert list((ROOT / "tests").rglob("__init__.py")) == []
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["merge"], ["eval"], ["demo"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["train"], ["merge"], ["eval"], ["score"], ["demo"], ["doctor"]], ids=" ".join)
 def test_help_loads_nothing_heavy(command):
     code = (
         "import sys; sys.argv = ['lipo', *sys.argv[1:], '--help']\n"

@@ -15,6 +15,7 @@ from lipo.cli.demo import demo
 from lipo.cli.doctor import doctor
 from lipo.cli.evaluate import evaluate
 from lipo.cli.merge import merge
+from lipo.cli.score import score
 from lipo.cli.train import train
 from lipo.common import LipoError
 
@@ -51,6 +52,7 @@ app.command("demo")(demo)
 app.command("train")(train)
 app.command("merge")(merge)
 app.command("eval")(evaluate)
+app.command("score")(score)
 app.command("doctor")(doctor)
 
 
