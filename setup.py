@@ -32,6 +32,7 @@ setup(
         "matplotlib",
         "numpy",
         "omegaconf>=2.3",
+        "openai",
         "packaging",
         "pandas",
         "pillow",

@@ -4,9 +4,9 @@
 >>> report.write_report(results, config.out)                       # doctest: +SKIP
 """
 
-from eval._run import Progress, run
+from eval._run import Progress, run, score
 from eval._table import table
-from eval.config import BenchmarkConfig, Claim, EngineConfig, EvalConfig, SamplingConfig
+from eval.config import BenchmarkConfig, Claim, EngineConfig, EvalConfig, JudgeConfig, SamplingConfig
 from eval.results import Results
 
 __all__ = [
@@ -14,9 +14,11 @@ __all__ = [
     "Claim",
     "EngineConfig",
     "EvalConfig",
+    "JudgeConfig",
     "Progress",
     "Results",
     "SamplingConfig",
     "run",
+    "score",
     "table",
 ]

@@ -69,7 +69,9 @@ def fingerprint_model(directory: Path, cache: Path) -> str:
     return digest.hexdigest()
 
 
-def plan_samples(items: list[Item], model: str, sampling: SamplingConfig, engine: EngineConfig) -> list[Sample]:
+def plan_samples(
+    items: list[Item], model: str, sampling: SamplingConfig, engine: EngineConfig, vllm: str
+) -> list[Sample]:
     """List the responses of one model to one benchmark.
 
     The key covers the model's fingerprint, messages, images, sampling settings, precision, length limit and vLLM's
@@ -81,12 +83,13 @@ def plan_samples(items: list[Item], model: str, sampling: SamplingConfig, engine
         model: Fingerprint.
         sampling: How answers are drawn.
         engine: Precision and length limit.
+        vllm: Version, from :func:`vllm_version`.
 
     Returns:
         ``len(items) * sampling.samples`` samples with distinct keys.
     """
     shared = [model, sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens, sampling.seed]
-    shared += [engine.dtype, engine.max_model_len, vllm_version()]
+    shared += [engine.dtype, engine.max_model_len, vllm]
     seen: Counter[str] = Counter()
     samples = []
     for item in items:

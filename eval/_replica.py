@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from eval._reasoning import count_reasoning
 from eval.config import EngineConfig, SamplingConfig
-from eval.store import Answer
+from eval.store import Answer, failed_answer
 
 _IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats decoded by Pillow itself; others (EPS) start external programs."""
@@ -137,6 +138,7 @@ class Replica:
 
     def _finish(self, output: Any) -> Answer:
         request, completion = self._requests.pop(output.request_id), output.outputs[0]
+        tokens = list(completion.token_ids)
         if completion.finish_reason not in ("stop", "length"):
             return _failure(request, f"vLLM ended the response: {completion.finish_reason}")
         return Answer(
@@ -144,14 +146,23 @@ class Replica:
             item=request.item,
             sample=request.sample,
             response=completion.text,
-            tokens=len(completion.token_ids),
+            tokens=len(tokens),
+            reasoning_tokens=count_reasoning(tokens, self._decode, opened=_opens_reasoning(output.prompt)),
             prompt_tokens=len(output.prompt_token_ids or ()),
             finish=completion.finish_reason,
         )
 
+    def _decode(self, tokens: list[int]) -> str:
+        return str(self._processor.tokenizer.decode(tokens))
+
+
+def _opens_reasoning(prompt: str | None) -> bool:
+    """Whether the chat template has written ``<think>`` already, as some do."""
+    return (prompt or "").rstrip().endswith("<think>")
+
 
 def _failure(request: Request, why: str) -> Answer:
-    return Answer(request.key, request.item, request.sample, "", 0, 0, "error", why[:500])
+    return failed_answer(request.key, request.item, request.sample, why)
 
 
 def _engine_arguments(options: LoadOptions) -> dict[str, Any]:

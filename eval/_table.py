@@ -28,7 +28,7 @@ def table(results: Results) -> Table:
         texts = []
         for cell in cells:
             half = 50 * (cell.accuracy.high - cell.accuracy.low)
-            texts.append(f"{100 * cell.accuracy.value:.1f} ±{half:.1f}\n{cell.tokens.value:.0f} tokens")
+            texts.append(f"{100 * cell.accuracy.value:.1f} ±{half:.1f}\n{cell.tokens.mean.value:.0f} tokens")
         average = results.averages[model]
         summary = f"{100 * average.accuracy:.1f}\n{average.tokens:.0f} tokens"
         if model != config.baseline and average.tokens:

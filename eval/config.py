@@ -60,6 +60,27 @@ class EngineConfig:
 
 
 @dataclass(frozen=True)
+class JudgeConfig:
+    """A language model that grades answers, too; its verdicts are a column of their own and change no other figure."""
+
+    base_url: str = option(help="OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000/v1.")
+    model: str = option(help="Name of the model at the endpoint.")
+    api_key_env: str | None = option(
+        None, help="Environment variable that holds the API key; null where the endpoint asks for none."
+    )
+    prompt: str | None = option(
+        None, help="What it is asked, with {question}, {truth} and {response} in it; null for eval.judge.PROMPT."
+    )
+    request: dict = option(
+        factory=lambda: {"temperature": 0, "max_tokens": 256},
+        help="Further fields of each chat completion request, such as max_completion_tokens.",
+    )
+    concurrency: int = option(8, help="Requests at once.", minimum=1)
+    timeout: float = option(120.0, help="Seconds that a request may take.", minimum=0.1)
+    retries: int = option(4, help="Times that a request is repeated after a failure that may pass.", minimum=0)
+
+
+@dataclass(frozen=True)
 class Claim:
     """A statement about one model against the baseline, judged on the same questions.
 
@@ -87,6 +108,7 @@ class EvalConfig:
     sampling: SamplingConfig = option(SamplingConfig(), help="How answers are drawn.")
     engine: EngineConfig = option(EngineConfig(), help="vLLM and its replicas.")
     claims: list[Claim] = option(factory=list, help="Statements to be judged in the report.")
+    judge: JudgeConfig | None = option(None, help="Model that grades the answers, too; null for none.")
     margin: float = option(
         0.01, help="Non-inferiority margin on accuracy: 0.01 is one point.", minimum=0.0, maximum=1.0
     )
@@ -98,7 +120,7 @@ def check_config(config: EvalConfig) -> None:
     """Refuse what cannot work, before anything is read or started.
 
     Raises:
-        LipoError: No models or benchmarks, a bad name, an unknown baseline or a missing model directory.
+        LipoError: No models or benchmarks, a bad name, or an unknown baseline.
     """
     if not config.models or not config.benchmarks:
         raise LipoError("nothing to evaluate", "name at least one model and one benchmark")
@@ -109,6 +131,14 @@ def check_config(config: EvalConfig) -> None:
                     f"'{name}' is no {kind} name", "use letters, digits, '.', '_', '+', '-'; 'average' is taken"
                 )
     require_known("baseline", config.baseline, config.models)
+
+
+def check_models(config: EvalConfig) -> None:
+    """Refuse models that are not there.
+
+    Raises:
+        LipoError: A missing directory or file.
+    """
     for label, path in config.models.items():
         for file in ("config.json", "tokenizer_config.json"):
             if not (path / file).is_file():

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from eval._keys import Sample
-from eval._ray import actor_options, count_replicas, use_cpu
+from eval._ray import actor_options, count_cores, count_replicas, require_place, use_cpu
 from eval._replica import LoadOptions, Replica, Request
 from eval.config import EngineConfig, SamplingConfig
-from eval.store import Answer
+from eval.store import Answer, failed_answer
 from lipo.common import LipoError
 
 Deliver = Callable[[list[Answer]], None]
@@ -55,14 +55,22 @@ class ReplicaPool:
     """
 
     def __init__(self, sampling: SamplingConfig, engine: EngineConfig, local: bool, images_per_prompt: int) -> None:
-        """Start the actors; models are loaded by :meth:`generate`."""
+        """Start the actors; models are loaded by :meth:`generate`.
+
+        Raises:
+            LipoError: No node of the cluster is large enough for a replica.
+        """
         import ray
 
         self._sampling, self._engine, self._images = sampling, engine, images_per_prompt
         self._on_cpu = use_cpu()
-        gpus = 0 if self._on_cpu else int(ray.cluster_resources().get("GPU", 0))
-        self._actor_class = ray.remote(Replica).options(**actor_options(engine, self._on_cpu, local))
-        self._seats = [_Seat(self._actor_class.remote()) for _ in range(count_replicas(engine, gpus))]
+        options = actor_options(engine, self._on_cpu, local)
+        require_place(options)
+        total = ray.cluster_resources()
+        gpus = 0 if self._on_cpu else int(total.get("GPU", 0))
+        cpus = count_cores() if local else int(total.get("CPU", 1))
+        self._actor_class = ray.remote(Replica).options(**options)
+        self._seats = [_Seat(self._actor_class.remote()) for _ in range(count_replicas(engine, gpus, cpus, local))]
 
     def __enter__(self) -> ReplicaPool:
         """Enter a block at whose end the replicas stop."""
@@ -127,7 +135,8 @@ class _Run:
         import ray
 
         self._employ()
-        while self._calls:
+        # A replica may wait for a place for ever, after the loss of a node; the others' work does not wait for it.
+        while self._calls and (self._queue or any(seat.held for seat in self._pool.seats)):
             (reference,), _ = ray.wait(list(self._calls), num_returns=1)
             seat, loading = self._calls.pop(reference)
             try:
@@ -199,8 +208,8 @@ def _to_request(sample: Sample) -> Request:
 
 
 def _convict(job: _Job, error: Exception) -> Answer:
-    why = f"{job.deaths} replicas died on this question: {_cause(error)}"[:500]
-    return Answer(job.request.key, job.request.item, job.request.sample, "", 0, 0, "error", why)
+    why = f"{job.deaths} replicas died on this question: {_cause(error)}"
+    return failed_answer(job.request.key, job.request.item, job.request.sample, why)
 
 
 def _cause(error: Exception) -> str:

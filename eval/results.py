@@ -1,54 +1,70 @@
-"""Figures of an evaluation: per model and benchmark, on average, and against the baseline; and their JSON form.
+"""Figures of an evaluation: per model and benchmark, on average, by category and against the baseline; as JSON too.
 
-``results.json`` (``"schema": 1``), all shares between 0 and 1, every estimate ``{value, low, high}`` with a 95 %
-interval:
-
-- ``baseline``, ``title``, ``sampling``, ``engine``, ``margin``, ``versions``: how the figures came about
-- ``models``: label → ``{path, fingerprint}``; ``benchmarks``: name → ``{source, scorer, items}``
-- ``cells``: label → benchmark → :class:`Cell`; ``averages``: label → :class:`Average`
-- ``comparisons``: label → benchmark or ``average`` → :class:`Comparison`; not for the baseline itself
-- ``claims``: list of :class:`eval.claims.Verdict`
+The schema of ``results.json`` is in docs/evaluation.md.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from eval.claims import Verdict
 from eval.config import EvalConfig
 from eval.scoring import ScoredAnswer
 from eval.sources import Item
-from eval.statistics import Estimate, bootstrap, mcnemar_exact, mean_interval, paired_proportions, wilson
+from eval.statistics import Estimate
 from lipo.common import atomic_write
 
-SCHEMA = 1
+SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens per response, over items without an error."""
+
+    mean: Estimate
+    """Mean over items, with a t interval."""
+    median: float
+    p90: float
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one benchmark."""
+    """One model on one benchmark, or on one category of it."""
 
     items: int
     samples: int
     """Responses: items times samples per item."""
+    clusters: int
+    """Groups of items that are not independent, such as questions about one image; as many as items if all are."""
     accuracy: Estimate
-    """Over all items; Wilson's interval, or Student's t over items where accuracy has degrees."""
-    tokens: Estimate
-    """Mean tokens of a response over items without an error, t interval."""
-    median_tokens: float
-    p90_tokens: float
+    """Mean over all responses, avg@k; Wilson's interval, or Student's t where accuracy has degrees; clustered."""
+    pass_at: dict[str, Estimate]
+    """k → pass@k; only with several samples per item."""
+    majority: Estimate | None
+    """maj@k for k = samples per item; None with one sample."""
+    tokens: Lengths
+    """Of the whole response, the end token included."""
+    reasoning: Lengths
+    """Of the part up to ``</think>``."""
+    answer: Lengths
+    """Of the rest."""
     tokens_per_correct: float | None
-    """All tokens spent, divided by the number of correct responses; None without any."""
+    """All tokens spent, divided by the sum of accuracies; None where that is 0."""
     well_formed: float
+    """Share of responses that keep the required format."""
     unparsed: int
+    """Responses without a readable final answer."""
     truncated: int
+    """Responses cut by the token limit."""
     errors: int
+    """Responses that could not be generated or scored."""
+    judge: Estimate | None
+    """Share that the judge model called right; None without a judge."""
+    judge_unclear: int
+    """Responses on which the judge gave no verdict; they count as not right in ``judge``."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,8 @@ class Average:
 
     accuracy: float
     tokens: float
+    judge: float | None
+    """None without a judge."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +85,17 @@ class Comparison:
     accuracy_difference: Estimate
     """Model minus baseline; Bonett and Price's interval, or the paired bootstrap where accuracy has degrees."""
     p_value: float | None
-    """McNemar's exact test; None for averages and for accuracy with degrees."""
+    """McNemar's exact test, by clusters; None for averages and for accuracy with degrees."""
     became_right: int | None
     became_wrong: int | None
     token_ratio: Estimate | None
     """Mean tokens of the model over the baseline's, paired bootstrap; None where the baseline wrote none."""
     no_worse: bool
     """Whether the interval excludes a loss of accuracy beyond the margin (non-inferiority)."""
+
+
+Breakdown = dict[str, dict[str, Cell]]
+"""Group → value → figures, e.g. ``{"subject": {"geometry": Cell(…)}}``."""
 
 
 @dataclass
@@ -88,8 +110,12 @@ class Results:
     scores: dict[str, dict[str, list[ScoredAnswer]]]
     """Model → benchmark → scored answers."""
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    """Model → benchmark → figures."""
+    breakdowns: dict[str, dict[str, Breakdown]] = field(default_factory=dict)
+    """Model → benchmark → figures by category."""
     averages: dict[str, Average] = field(default_factory=dict)
     comparisons: dict[str, dict[str, Comparison]] = field(default_factory=dict)
+    """Model → benchmark or ``average`` → against the baseline."""
     claims: list[Verdict] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -102,6 +128,7 @@ class Results:
             "margin": config.margin,
             "sampling": asdict(config.sampling),
             "engine": asdict(config.engine),
+            "judge": asdict(config.judge) if config.judge else None,
             "versions": self.versions,
             "models": {m: {"path": str(p), "fingerprint": self.fingerprints[m]} for m, p in config.models.items()},
             "benchmarks": {
@@ -109,6 +136,7 @@ class Results:
                 for name, b in config.benchmarks.items()
             },
             "cells": _plain(self.cells),
+            "breakdowns": _plain(self.breakdowns),
             "averages": _plain(self.averages),
             "comparisons": _plain(self.comparisons),
             "claims": [asdict(verdict) for verdict in self.claims],
@@ -123,97 +151,3 @@ class Results:
 
 def _plain(value: Any) -> Any:
     return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else asdict(value)
-
-
-def summarise(results: Results) -> None:
-    """Fill ``cells``, ``averages`` and ``comparisons`` from the scored answers."""
-    config = results.config
-    tables = {m: {b: _ItemTable(rows) for b, rows in per.items()} for m, per in results.scores.items()}
-    for model, per_benchmark in results.scores.items():
-        cells = {name: _cell(rows, tables[model][name]) for name, rows in per_benchmark.items()}
-        results.cells[model] = cells
-        results.averages[model] = Average(
-            accuracy=float(np.mean([cell.accuracy.value for cell in cells.values()])),
-            tokens=float(np.mean([cell.tokens.value for cell in cells.values()])),
-        )
-    for model in config.models:
-        if model == config.baseline:
-            continue
-        pairs = {name: (tables[model][name], tables[config.baseline][name]) for name in config.benchmarks}
-        results.comparisons[model] = {name: _compare([pair], config.margin) for name, pair in pairs.items()}
-        results.comparisons[model]["average"] = _compare(list(pairs.values()), config.margin)
-
-
-class _ItemTable:
-    """Per-item means of one model on one benchmark."""
-
-    def __init__(self, rows: Sequence[ScoredAnswer]) -> None:
-        numbers = sorted({row.item for row in rows})
-        place = {item: i for i, item in enumerate(numbers)}
-        index = np.array([place[row.item] for row in rows])
-        count = np.bincount(index)
-        self.accuracy = np.bincount(index, [row.correct for row in rows]) / count
-        valid = np.array([row.error is None for row in rows], dtype=float)
-        answered = np.bincount(index, valid)
-        self.answered = answered > 0
-        tokens = np.bincount(index, valid * np.array([row.tokens for row in rows]))
-        self.tokens = tokens / np.maximum(answered, 1)
-
-    @property
-    def binary(self) -> bool:
-        return bool(np.isin(self.accuracy, (0.0, 1.0)).all())
-
-
-def _cell(rows: Sequence[ScoredAnswer], table: _ItemTable) -> Cell:
-    tokens = np.array([row.tokens for row in rows if row.error is None])
-    correct = sum(row.correct for row in rows)
-    n = len(table.accuracy)
-    return Cell(
-        items=n,
-        samples=len(rows),
-        accuracy=wilson(int(table.accuracy.sum()), n) if table.binary else _clipped(mean_interval(table.accuracy)),
-        tokens=mean_interval(table.tokens[table.answered]) if len(tokens) else Estimate(0.0, 0.0, 0.0),
-        median_tokens=float(np.median(tokens)) if len(tokens) else 0.0,
-        p90_tokens=float(np.quantile(tokens, 0.9)) if len(tokens) else 0.0,
-        tokens_per_correct=float(tokens.sum() / correct) if correct else None,
-        well_formed=float(np.mean([row.well_formed for row in rows])),
-        unparsed=sum(row.status == "unparsed" for row in rows),
-        truncated=sum(row.truncated for row in rows),
-        errors=sum(row.error is not None for row in rows),
-    )
-
-
-def _clipped(estimate: Estimate) -> Estimate:
-    return Estimate(estimate.value, max(0.0, estimate.low), min(1.0, estimate.high))
-
-
-def _compare(pairs: Sequence[tuple[_ItemTable, _ItemTable]], margin: float) -> Comparison:
-    binary = all(a.binary and b.binary for a, b in pairs)
-    p_value = right = wrong = None
-    if binary:
-        strata = [_discordant(a, b) for a, b in pairs]
-        difference = paired_proportions(strata)
-        right, wrong = sum(s[1] for s in strata), sum(s[2] for s in strata)
-        p_value = mcnemar_exact(right, wrong) if len(pairs) == 1 else None
-    else:
-        difference = bootstrap([(a.accuracy, b.accuracy) for a, b in pairs], lambda a, b: a - b)
-    lengths = []
-    for a, b in pairs:
-        both = a.answered & b.answered
-        lengths.append((a.tokens[both], b.tokens[both]))
-    ratio = None
-    if all(len(b) and b.sum() for _, b in lengths):
-        ratio = bootstrap(lengths, lambda a, b: a / b)
-    return Comparison(
-        items=sum(len(a.accuracy) for a, _ in pairs),
-        accuracy_difference=difference,
-        p_value=p_value,
-        became_right=right,
-        became_wrong=wrong,
-        token_ratio=ratio,
-        no_worse=difference.low >= -margin,
-    )
-
-
-def _discordant(a: _ItemTable, b: _ItemTable) -> tuple[int, int, int]:
-    return len(a.accuracy), int((a.accuracy > b.accuracy).sum()), int((a.accuracy < b.accuracy).sum())

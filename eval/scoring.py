@@ -42,10 +42,14 @@ class ScoredAnswer:
     truncated: bool
     """Whether the token limit cut it."""
     tokens: int
+    reasoning_tokens: int
+    """Those up to ``</think>``."""
     response: str
     prediction: str
     """The final answer found in the response."""
     error: str | None
+    judge: str | None = None
+    """The judge model's verdict: ``right``, ``wrong`` or ``unclear``; None where it was not asked."""
 
 
 def find_scorer(name: str) -> Scorer:
@@ -99,6 +103,7 @@ def _score(sample: Sample, answer: Answer, scorer: Scorer, options: dict[str, An
         well_formed=bool(verdict.get("format", False)),
         truncated=answer.finish == "length",
         tokens=answer.tokens,
+        reasoning_tokens=answer.reasoning_tokens,
         response=answer.response,
         prediction=str(verdict.get("pred", "")),
         error=error,

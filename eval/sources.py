@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,17 @@ class Item:
     extra_info: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     """Why the question cannot be asked; such an item counts as not answered correctly."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Breakdown → the category that this question belongs to, e.g. ``{"subject": "algebra"}``."""
+    cluster: str = ""
+    """Questions of the same cluster are not independent; by default those about the same images."""
+
+    def __post_init__(self) -> None:
+        """Give the cluster its default."""
+        if not self.cluster:
+            digests = [hashlib.sha256(image).digest() for image in self.images]
+            name = f"images {hashlib.sha256(b''.join(digests)).hexdigest()[:16]}" if digests else f"item {self.index}"
+            object.__setattr__(self, "cluster", name)
 
     @property
     def question(self) -> str:

@@ -26,36 +26,84 @@ class Estimate:
     high: float
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
+def wilson(successes: int, n: int, confidence: float = 0.95, inflation: float = 1.0) -> Estimate:
     r"""Estimate a proportion: Wilson's score interval (1927), good for small $n$ and near 0 and 1.
 
     $$\frac{\hat p + z^2/2n \pm z\sqrt{\hat p(1-\hat p)/n + z^2/4n^2}}{1 + z^2/n}$$
+
+    Args:
+        successes: Items with the property.
+        n: Items.
+        confidence: Coverage.
+        inflation: From :func:`variance_inflation`; the formula then takes $n$ divided by it, the effective number of
+            items, as Korn and Graubard (1998) do for surveys.
 
     Example:
         >>> wilson(8, 10).low.__round__(4)
         0.4902
     """
     z = float(special.ndtri(0.5 + confidence / 2))
-    p = successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    p, size = successes / n, n / inflation
+    centre = (p + z * z / (2 * size)) / (1 + z * z / size)
+    half = z * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size)) / (1 + z * z / size)
     return Estimate(p, max(0.0, centre - half), min(1.0, centre + half))
 
 
-def mcnemar_exact(became_right: int, became_wrong: int) -> float:
-    """Two-sided p-value of McNemar's exact test: under equality each discordant item goes either way with ½.
+def variance_inflation(values: np.ndarray, clusters: np.ndarray, confidence: float = 0.95) -> float:
+    r"""How much wider clusters make an interval of a mean, squared; 1 where every cluster has one item.
+
+    Items of a cluster (questions about one image) resemble each other, so they tell less than as many independent
+    ones. With $G$ clusters and deviations $e_i$ from the mean the design effect (Kish 1965) is
+
+    $$\frac{G/(G-1) \sum_g (\sum_{i \in g} e_i)^2}{n/(n-1) \sum_i e_i^2}, \quad\text{at least 1,}$$
+
+    times $(t_{G-1}/z)^2$ for the few clusters it was estimated from. Where all values are equal, so that nothing can be
+    estimated, items of a cluster count as copies of each other: $\sum_g n_g^2 / n$.
+
+    Args:
+        values: Shape (items,).
+        clusters: Shape (items,), numbers 0, 1, … of clusters.
+        confidence: Coverage of the interval to be widened.
+    """
+    sizes = np.bincount(clusters)
+    n, count = len(values), len(sizes)
+    if count == n:
+        return 1.0
+    deviations = values - values.mean()
+    own = float((deviations**2).sum())
+    effect = float((sizes**2).sum()) / n
+    if count > 1 and own > 1e-12 * n:
+        shared = float((np.bincount(clusters, deviations) ** 2).sum())
+        effect = (count / (count - 1) * shared) / (n / (n - 1) * own)
+    few = float(stats.t.ppf(0.5 + confidence / 2, max(1, count - 1)) / special.ndtri(0.5 + confidence / 2))
+    return max(1.0, effect) * few**2
+
+
+def mcnemar_exact(changes: np.ndarray) -> float:
+    """Two-sided p-value of McNemar's exact test, by clusters: under equality each net change is as likely reversed.
+
+    With one item per cluster that is the binomial test of the discordant items. With several it is the exact sign-flip
+    test of clusters, because changes on questions about one image are not independent.
+
+    Args:
+        changes: Shape (clusters,), whole numbers: items that became right minus items that became wrong.
 
     Example:
-        >>> mcnemar_exact(1, 7).__round__(4)
+        >>> mcnemar_exact(np.array([1, -1, -1, -1, -1, -1, -1, -1, 0])).__round__(4)
         0.0703
     """
-    discordant = became_right + became_wrong
-    if discordant == 0:
-        return 1.0
-    return min(1.0, 2 * float(stats.binom.cdf(min(became_right, became_wrong), discordant, 0.5)))
+    # The distribution of the sum, from -width to width.
+    chances = np.ones(1)
+    for size in np.abs(changes[changes != 0]).astype(int):
+        wider = np.zeros(len(chances) + 2 * size)
+        wider[: len(chances)] += chances / 2
+        wider[2 * size :] += chances / 2
+        chances = wider
+    sums = np.arange(len(chances)) - (len(chances) - 1) // 2
+    return min(1.0, float(chances[np.abs(sums) >= abs(int(changes.sum()))].sum()))
 
 
-def paired_proportions(strata: Sequence[tuple[int, int, int]], confidence: float = 0.95) -> Estimate:
+def paired_proportions(strata: Sequence[tuple[int, int, int, float]], confidence: float = 0.95) -> Estimate:
     r"""Estimate the difference of two proportions on the same items: Bonett and Price (2012), adjusted Wald.
 
     With $\tilde p_b = (b+1)/(n+2)$ and $\tilde p_c = (c+1)/(n+2)$ the interval is
@@ -64,33 +112,38 @@ def paired_proportions(strata: Sequence[tuple[int, int, int]], confidence: float
     weight; their variances add. (For one stratum this is the published interval, the average is our extension.)
 
     Args:
-        strata: ``(n, became right, became wrong)`` of each benchmark.
+        strata: ``(n, became right, became wrong, inflation)`` of each benchmark; the inflation of the variance is from
+            :func:`variance_inflation` of the changes (1, 0 or -1), 1 where items are independent.
         confidence: Coverage.
 
     Returns:
         The plain mean difference, with the adjusted interval.
     """
     value = centre = variance = 0.0
-    for n, right, wrong in strata:
+    for n, right, wrong, inflation in strata:
         up, down = (right + 1) / (n + 2), (wrong + 1) / (n + 2)
         value += (right - wrong) / n
         centre += up - down
-        variance += (up + down - (up - down) ** 2) / (n + 2)
+        variance += inflation * (up + down - (up - down) ** 2) / (n + 2)
     count = len(strata)
     half = float(special.ndtri(0.5 + confidence / 2)) * math.sqrt(variance)
     return Estimate(value / count, max(-1.0, (centre - half) / count), min(1.0, (centre + half) / count))
 
 
 def bootstrap(
-    strata: Sequence[Sequence[np.ndarray]], statistic: Callable[..., np.ndarray], confidence: float = 0.95
+    strata: Sequence[Sequence[np.ndarray]],
+    statistic: Callable[..., np.ndarray],
+    confidence: float = 0.95,
+    clusters: Sequence[np.ndarray] | None = None,
 ) -> Estimate:
-    """Estimate a function of means by the paired percentile bootstrap over items.
+    """Estimate a function of means by the paired percentile bootstrap over items, or over clusters of items.
 
     Args:
         strata: For each benchmark the arrays of shape (items,) whose means ``statistic`` takes; all arrays of a
             benchmark are resampled together, which is what keeps the pairing.
         statistic: ``f(mean_1, mean_2, …)``, vectorised over resamples; means are averaged over benchmarks first.
         confidence: Coverage.
+        clusters: For each benchmark the cluster number (from 0) of each item; whole clusters are drawn then.
 
     Returns:
         The statistic of the sample, and percentiles over resamples.
@@ -103,27 +156,46 @@ def bootstrap(
     generator = np.random.default_rng(_SEED)
     point = np.mean([[array.mean() for array in arrays] for arrays in strata], axis=0)
     resampled = np.zeros((len(strata[0]), RESAMPLES))
-    for arrays in strata:
-        n = len(arrays[0])
-        for start in range(0, RESAMPLES, _chunk(n)):
-            stop = min(RESAMPLES, start + _chunk(n))
-            picks = generator.integers(0, n, (stop - start, n))
-            for i, array in enumerate(arrays):
-                resampled[i, start:stop] += array[picks].mean(1) / len(strata)
+    for i, arrays in enumerate(strata):
+        resampled += _resample(arrays, clusters[i] if clusters else None, generator) / len(strata)
     tail = (1 - confidence) / 2
     low, high = np.quantile(statistic(*resampled), [tail, 1 - tail])
     return Estimate(float(statistic(*point)), float(low), float(high))
 
 
-def _chunk(items: int) -> int:
+def _resample(arrays: Sequence[np.ndarray], clusters: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
+    """Means of each array in ``RESAMPLES`` draws; shape (arrays, resamples)."""
+    columns = list(arrays)
+    if clusters is not None and len(np.unique(clusters)) < len(clusters):
+        # Means over clusters of several sizes: sums and sizes are drawn together.
+        columns = [np.bincount(clusters, column) for column in (*arrays, np.ones(len(clusters)))]
+    drawn = len(columns[0])
+    sums = np.empty((len(columns), RESAMPLES))
     # 2 million numbers at a time bound the memory to about 50 MB.
-    return max(1, 2_000_000 // max(1, items))
+    step = max(1, 2_000_000 // drawn)
+    for start in range(0, RESAMPLES, step):
+        stop = min(RESAMPLES, start + step)
+        picks = generator.integers(0, drawn, (stop - start, drawn), dtype=np.int32)
+        for row, column in zip(sums, columns, strict=True):
+            row[start:stop] = column[picks].sum(1)
+    return sums[: len(arrays)] / (sums[-1] if len(columns) > len(arrays) else drawn)
 
 
-def mean_interval(values: np.ndarray) -> Estimate:
-    """Estimate a mean over items: Student's t interval."""
+def mean_interval(values: np.ndarray, clusters: np.ndarray | None = None) -> Estimate:
+    r"""Estimate a mean over items: Student's t interval; over clusters of items where they are given.
+
+    With $G$ clusters and deviations $e_i$ from the mean the variance is $G/(G-1) \sum_g (\sum_{i \in g} e_i)^2 / n^2$
+    (Liang and Zeger 1986) with $G - 1$ degrees of freedom; with one item per cluster that is the common one.
+
+    Args:
+        values: Shape (items,).
+        clusters: Shape (items,), numbers 0, 1, … of clusters; None where items are independent.
+    """
     n, mean = len(values), float(values.mean())
-    if n < 2:
+    deviations = values - mean if clusters is None else np.bincount(clusters, values - mean)
+    count = len(deviations)
+    if count < 2:
         return Estimate(mean, mean, mean)
-    half = float(stats.t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
+    deviation = math.sqrt(count / (count - 1) * float((deviations**2).sum())) / n
+    half = float(stats.t.ppf(0.975, count - 1)) * deviation
     return Estimate(mean, mean - half, mean + half)

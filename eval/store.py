@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from lipo.common import LipoError
 
@@ -27,38 +28,72 @@ class Answer:
     """Decoded text without special tokens; hostile."""
     tokens: int
     """Generated tokens, the end token included."""
+    reasoning_tokens: int
+    """Those of them up to ``</think>``."""
     prompt_tokens: int
     finish: str
     """``stop``, ``length`` (truncated) or ``error``."""
     error: str | None = None
 
 
-class AnswerStore:
-    """Answers of one model to one benchmark.
+def failed_answer(key: str, item: int, sample: int, why: str) -> Answer:
+    """Make the row of a question that could not be answered."""
+    return Answer(key, item, sample, "", 0, 0, 0, "error", why[:500])
+
+
+class Keyed(Protocol):
+    """A frozen dataclass of plain values that has a key."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def key(self) -> str:
+        """Names the row."""
+
+
+Row = TypeVar("Row", bound=Keyed)
+
+
+class RowStore(Generic[Row]):
+    """Rows of one dataclass in one file.
+
+    Args:
+        path: Need not exist yet.
+        kind: The dataclass.
 
     Example:
-        >>> with AnswerStore(Path("answers/base/math.jsonl")).writing() as append:  # doctest: +SKIP
-        ...     append([Answer("k", 0, 0, "4", 1, 9, "stop")])
+        >>> with RowStore(Path("answers/base/math.jsonl"), Answer).writing() as append:  # doctest: +SKIP
+        ...     append([Answer("k", 0, 0, "4", 1, 0, 9, "stop")])
     """
 
-    def __init__(self, path: Path) -> None:
-        """Name the file; it need not exist yet."""
-        self.path = path
+    def __init__(self, path: Path, kind: type[Row]) -> None:
+        """Name the file."""
+        self.path, self._kind = path, kind
+        self._fields = {field.name for field in fields(kind)}
 
-    def read(self) -> dict[str, Answer]:
+    def read(self) -> dict[str, Row]:
         """Read all whole rows by key; the first row of a key counts, unreadable rows do not exist."""
-        answers: dict[str, Answer] = {}
+        rows: dict[str, Row] = {}
         if self.path.exists():
             with self.path.open("rb") as file:
                 for line in file:
-                    answer = _parse(line)
-                    if answer is not None:
-                        answers.setdefault(answer.key, answer)
-        return answers
+                    row = self._parse(line)
+                    if row is not None:
+                        rows.setdefault(row.key, row)
+        return rows
+
+    def _parse(self, line: bytes) -> Row | None:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(row, dict) or not row.keys() >= self._fields or not line.endswith(b"\n"):
+            return None
+        return self._kind(**{name: row[name] for name in self._fields})
 
     @contextmanager
-    def writing(self) -> Iterator[AnswerWriter]:
-        """Lock the file, cut a torn last row, and yield a function that appends answers.
+    def writing(self) -> Iterator[RowWriter]:
+        """Lock the file, cut a torn last row, and yield a function that appends rows.
 
         Raises:
             LipoError: Another process is writing this file.
@@ -72,38 +107,25 @@ class AnswerStore:
                     f"another evaluation is writing {self.path}", "wait for it, or choose another 'out'"
                 ) from error
             _cut_torn_row(file.fileno())
-            writer = AnswerWriter(file.fileno())
+            writer = RowWriter(file.fileno())
             try:
                 yield writer
             finally:
                 os.fsync(file.fileno())
 
 
-class AnswerWriter:
+class RowWriter:
     """Appends rows; each call is one write, so a kill tears at most the last row."""
 
     def __init__(self, handle: int) -> None:
         """Take an open, locked file."""
         self._handle = handle
 
-    def __call__(self, answers: Iterable[Answer]) -> None:
-        """Append answers."""
-        rows = memoryview("".join(json.dumps(asdict(a)) + "\n" for a in answers).encode())
-        while rows:
-            rows = rows[os.write(self._handle, rows) :]
-
-
-_FIELDS = {field.name for field in fields(Answer)}
-
-
-def _parse(line: bytes) -> Answer | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(row, dict) or not row.keys() >= _FIELDS or not line.endswith(b"\n"):
-        return None
-    return Answer(**{name: row[name] for name in _FIELDS})
+    def __call__(self, rows: Iterable[Keyed]) -> None:
+        """Append rows."""
+        data = memoryview("".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
+        while data:
+            data = data[os.write(self._handle, data) :]
 
 
 def _cut_torn_row(handle: int) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from typer.main import get_command
+
+from lipo.cli._app import app
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lipo", "reward_fns", "merge", "eval", "recipes")
@@ -232,7 +235,7 @@ def test_tests_are_no_package():
     assert list((ROOT / "tests").rglob("__init__.py")) == []
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["merge"], ["eval"], ["demo"], ["run"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("command", [[], *([name] for name in get_command(app).commands)], ids=" ".join)
 def test_help_loads_nothing_heavy(command):
     code = (
         "import sys; sys.argv = ['lipo', *sys.argv[1:], '--help']\n"

@@ -19,9 +19,9 @@ def browser_data(results: Results) -> dict[str, Any]:
     """Collect the items to show: those first on which models disagree with the baseline, then by row number.
 
     Returns:
-        ``{"baseline", "models", "benchmarks": {name: [{"row", "question", "truth", "images", "answers"}]}}``, where
-        ``answers[model]`` holds the first response's ``correct``, ``status``, ``tokens``, ``truncated``, ``text``,
-        ``prediction`` and ``error``.
+        ``{"baseline", "models", "judged", "benchmarks": {name: [{"row", "question", "truth", "images", "answers"}]}}``,
+        where ``answers[model]`` holds the first response's ``correct``, ``status``, ``tokens``, ``truncated``, ``text``,
+        ``prediction``, ``judge`` and ``error``.
     """
     config = results.config
     benchmarks = {}
@@ -40,7 +40,12 @@ def browser_data(results: Results) -> dict[str, Any]:
             }
             for item in items[:ITEMS_PER_BENCHMARK]
         ]
-    return {"baseline": config.baseline, "models": list(config.models), "benchmarks": benchmarks}
+    return {
+        "baseline": config.baseline,
+        "models": list(config.models),
+        "judged": config.judge is not None,
+        "benchmarks": benchmarks,
+    }
 
 
 def _agreement(first: dict[str, dict[int, ScoredAnswer]], item: int, baseline: str) -> bool:
@@ -55,6 +60,7 @@ def _answer(row: ScoredAnswer) -> dict[str, Any]:
         "truncated": row.truncated,
         "text": row.response[:_RESPONSE_CHARACTERS],
         "prediction": row.prediction,
+        "judge": row.judge,
         "error": row.error,
     }
 

@@ -51,9 +51,12 @@ def scatter(results: Results, benchmark: str) -> str:
             bars: dict[str, Any] = {}
         else:
             cell = results.cells[model][benchmark]
-            points[model] = (cell.tokens.value, 100 * cell.accuracy.value)
+            points[model] = (cell.tokens.mean.value, 100 * cell.accuracy.value)
             bars = {
-                "xerr": [[cell.tokens.value - cell.tokens.low], [cell.tokens.high - cell.tokens.value]],
+                "xerr": [
+                    [cell.tokens.mean.value - cell.tokens.mean.low],
+                    [cell.tokens.mean.high - cell.tokens.mean.value],
+                ],
                 "yerr": [
                     [100 * (cell.accuracy.value - cell.accuracy.low)],
                     [100 * (cell.accuracy.high - cell.accuracy.value)],

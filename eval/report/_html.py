@@ -47,6 +47,7 @@ def render_html(results: Results, verdicts: Sequence[Verdict], curves: _charts.T
         config=results.config,
         verdicts=verdicts,
         colours=_charts.colours(results),
+        best=_best(results, names),
         scatters=[Markup(_charts.scatter(results, name)) for name in _averaged(names)],  # noqa: S704 (our own SVG)
         histograms=[Markup(_charts.histogram(results, name)) for name in names],  # noqa: S704
         training=_training(results, curves),
@@ -57,6 +58,14 @@ def render_html(results: Results, verdicts: Sequence[Verdict], curves: _charts.T
         script=Markup(script),  # noqa: S704 (our own file)
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _best(results: Results, names: list[str]) -> dict[str, float]:
+    """Highest accuracy per benchmark and on average; none where there is one model only."""
+    if len(results.config.models) < 2:
+        return dict.fromkeys([*names, "average"], -1.0)
+    best = {name: max(cells[name].accuracy.value for cells in results.cells.values()) for name in names}
+    return {**best, "average": max(average.accuracy for average in results.averages.values())}
 
 
 def _averaged(names: list[str]) -> list[str]:

@@ -37,7 +37,7 @@ def render_markdown(results: Results, verdicts: Sequence[Verdict], title: str) -
     lines += ["|---" * (len(config.benchmarks) + 2) + "|"]
     for model in config.models:
         cells = [results.cells[model][name] for name in config.benchmarks]
-        texts = [f"{100 * c.accuracy.value:.1f} % · {c.tokens.value:.0f} tokens" for c in cells]
+        texts = [f"{100 * c.accuracy.value:.1f} % · {c.tokens.mean.value:.0f} tokens" for c in cells]
         average = results.averages[model]
         texts.append(f"{100 * average.accuracy:.1f} % · {average.tokens:.0f} tokens")
         lines.append(f"| {model} | " + " | ".join(texts) + " |")
@@ -67,10 +67,10 @@ def _row(model: str, cell: Cell, comparison: Comparison | None) -> str:
         ratio = comparison.token_ratio
         if ratio is not None:
             reduction = f"{100 * (1 - ratio.value):.1f} % [{100 * (1 - ratio.high):.1f}, {100 * (1 - ratio.low):.1f}]"
-    a, t = cell.accuracy, cell.tokens
+    a, t = cell.accuracy, cell.tokens.mean
     accuracy = f"{100 * a.value:.1f} % [{100 * a.low:.1f}, {100 * a.high:.1f}]"
     tokens = f"{t.value:.1f} [{t.low:.1f}, {t.high:.1f}]"
-    columns = [model, accuracy, difference, tokens, f"{cell.median_tokens:.0f}", f"{cell.p90_tokens:.0f}", reduction]
+    columns = [model, accuracy, difference, tokens, f"{cell.tokens.median:.0f}", f"{cell.tokens.p90:.0f}", reduction]
     return "| " + " | ".join([*columns, str(cell.unparsed), str(cell.truncated), str(cell.errors)]) + " |"
 
 

@@ -4,14 +4,23 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const PAGE = 10;
   const right = (a) => a.correct >= 0.5;
-  const filters = {
-    "all": () => true,
+  const others = data.models.filter((m) => m !== data.baseline);
+  const compared = {
     "became wrong": (a, b) => !right(a) && right(b),
     "became wrong and shorter": (a, b) => !right(a) && right(b) && a.tokens < b.tokens,
     "became right": (a, b) => right(a) && !right(b),
+    "became right and shorter": (a, b) => right(a) && !right(b) && a.tokens < b.tokens,
     "both right": (a, b) => right(a) && right(b),
     "both wrong": (a, b) => !right(a) && !right(b),
     "longer than the baseline's": (a, b) => a.tokens > b.tokens,
+  };
+  const judged = { "judge disagrees": (a) => a.judge && a.judge !== (right(a) ? "right" : "wrong") };
+  const filters = {
+    "all": () => true,
+    "right": right,
+    "wrong": (a) => !right(a),
+    ...(others.length ? compared : {}),
+    ...(data.judged ? judged : {}),
     "unparsed": (a) => a.status === "unparsed",
     "truncated": (a) => a.truncated,
     "error": (a) => a.error !== null,
@@ -39,7 +48,6 @@
     return box;
   };
 
-  const others = data.models.filter((m) => m !== data.baseline);
   const benchmark = select("benchmark", Object.keys(data.benchmarks));
   const model = select("model", others.length ? others : data.models, others[others.length - 1]);
   const filter = select("show", Object.keys(filters), "all");
@@ -53,6 +61,7 @@
     const word = a.error !== null ? "error" : right(a) ? "right" : a.status === "unparsed" ? "unparsed" : "wrong";
     box.append(make("span", word, "badge" + (word === "right" ? " good" : word === "wrong" ? "" : " neutral")));
     box.append(make("span", ` ${a.tokens} tokens${a.truncated ? ", truncated" : ""}`, "soft"));
+    if (a.judge) box.append(make("span", ` · judge: ${a.judge}`, "soft"));
     if (a.prediction) box.append(make("span", ` · answer: ${a.prediction}`, "soft"));
     box.append(make("pre", a.error !== null ? a.error : a.text));
     return box;

@@ -15,7 +15,11 @@ from lipo.cli.demo import demo
 from lipo.cli.doctor import doctor
 from lipo.cli.evaluate import evaluate
 from lipo.cli.merge import merge
+<<<<<<< HEAD
 from lipo.cli.run import run
+=======
+from lipo.cli.score import score
+>>>>>>> engine
 from lipo.cli.train import train
 from lipo.common import LipoError
 
@@ -53,6 +57,7 @@ app.command("run")(run)
 app.command("train")(train)
 app.command("merge")(merge)
 app.command("eval")(evaluate)
+app.command("score")(score)
 app.command("doctor")(doctor)
 
 

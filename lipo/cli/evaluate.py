@@ -2,39 +2,121 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from lipo.cli._recipes import find_model, find_recipe
+from lipo.common import LipoError, load_yaml, parse
 
 if TYPE_CHECKING:
     from eval import EvalConfig, Progress, Results
 
 
 def evaluate(
-    recipe: Annotated[Path, typer.Argument(help="YAML file, such as recipes/tiny/eval.yaml.")],
+    recipe: Annotated[Path | None, typer.Argument(help="YAML file, such as recipes/tiny/eval.yaml.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as sampling.temperature=0.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model directory, or LABEL=DIRECTORY; repeat it for further models.")
+    ] = None,
+    benchmarks: Annotated[
+        list[str] | None, typer.Option(help="Benchmarks, separated by commas: names, files, or NAME=FILE.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory of answers and report; a second run continues.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Label to compare with; the first model if not given.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Responses per question: avg@k, pass@k, maj@k.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 picks the most likely token.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest response.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster, such as auto; a local Ray if not given.")] = None,
 ) -> None:
     """Evaluate models with vLLM on Ray: accuracy with intervals, response length, report.html.
 
+    With a recipe, or with flags: lipo eval --model A --model B --benchmarks mathvista,chartqa --out runs/eval.
     Stored answers are kept: the same command continues where it was interrupted.
     """
-    from eval import EvalConfig
-    from eval.report import write_report
-    from lipo.common import load_yaml
-
-    config = load_yaml(EvalConfig, find_recipe(recipe), overrides or [])
-    config = replace(config, models={label: find_model(path) for label, path in config.models.items()})
+    words = [*([str(recipe)] if recipe else []), *(overrides or ())]
+    if not words and not model:
+        raise LipoError("Missing argument 'recipe'", "give a recipe, or --model, --benchmarks and --out")
+    flags: dict[str, Any] = {"out": out, "baseline": baseline, "address": address}
+    flags["models"] = _label_models(model) if model else None
+    flags["benchmarks"] = _select_benchmarks(benchmarks) if benchmarks else None
+    sampling = {"samples": samples, "temperature": temperature, "max_tokens": max_tokens}
+    config = read_config(words, flags, sampling)
     console = Console()
     results = run_with_progress(config, console)
-    print_results(results, write_report(results, config.out), console)
+    finish(results, console)
+
+
+def read_config(words: Sequence[str], flags: dict[str, Any], sampling: dict[str, Any]) -> EvalConfig:
+    """Combine recipe, overrides and flags; flags win.
+
+    Args:
+        words: Positional arguments: a recipe, and overrides with ``=``.
+        flags: Keys of :class:`eval.EvalConfig`; None where not given.
+        sampling: Keys of its ``sampling``; None where not given.
+
+    Raises:
+        LipoError: Words that are none of these, or a config that is not valid.
+    """
+    from omegaconf import OmegaConf
+
+    from eval import EvalConfig
+
+    recipes = [word for word in words if "=" not in word]
+    overrides = [word for word in words if "=" in word]
+    if len(recipes) > 1:
+        raise LipoError(f"two recipes: {recipes[0]} and {recipes[1]}", "give one; repeat --model for several models")
+    where = "the command line"
+    data = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.from_dotlist(overrides), resolve=True))
+    if recipes:
+        where = recipes[0]
+        data = dataclasses.asdict(load_yaml(EvalConfig, find_recipe(Path(where)), overrides))
+    data |= {key: value for key, value in flags.items() if value is not None}
+    given = {key: value for key, value in sampling.items() if value is not None}
+    if given:
+        data["sampling"] = {**data.get("sampling", {}), **given}
+    if flags["models"] and data.get("baseline") not in flags["models"] and not flags["baseline"]:
+        data["baseline"] = next(iter(flags["models"]))
+    config = parse(EvalConfig, data, where)
+    return dataclasses.replace(config, models={label: find_model(path) for label, path in config.models.items()})
+
+
+def _label_models(values: Sequence[str]) -> dict[str, str]:
+    labelled: dict[str, str] = {}
+    for value in values:
+        label, separator, path = value.partition("=")
+        if not separator:
+            label, path = Path(value).name, value
+        if label in labelled:
+            raise LipoError(f"two models are called '{label}': {labelled[label]} and {path}", "write LABEL=DIRECTORY")
+        labelled[label] = path
+    return labelled
+
+
+def _select_benchmarks(values: Sequence[str]) -> dict[str, dict[str, Any]]:
+    words = [word for value in values for word in value.split(",") if word]
+    selected: dict[str, dict[str, Any]] = {}
+    for word in words:
+        name, separator, path = word.partition("=")
+        if not separator:
+            name, path = Path(word).stem, word
+        selected[name] = {"source": path, "scorer": "auto"}
+    return selected
+
+
+def finish(results: Results, console: Console) -> None:
+    """Write the report and print the results."""
+    from eval.report import write_report
+
+    print_results(results, write_report(results, results.config.out), console)
 
 
 def print_results(results: Results, report: Path, console: Console) -> None:
@@ -52,8 +134,15 @@ def run_with_progress(config: EvalConfig, console: Console) -> Results:
     """Run an evaluation with a bar per model and benchmark, or plain lines where the output is no terminal."""
     import eval as evaluation
 
+    with show_progress(console) as update:
+        return evaluation.run(config, update)
+
+
+@contextmanager
+def show_progress(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """Yield a function that shows what :func:`eval.run` and :func:`eval.score` report."""
     with _Display(console) as display:
-        return evaluation.run(config, display.update)
+        yield display.update
 
 
 class _Display:
@@ -97,8 +186,8 @@ class _Display:
 
     def update(self, progress: Progress) -> None:
         """Take the news of :func:`eval.run`."""
-        pair, now = (progress.model, progress.benchmark), time.monotonic()
-        label = f"{progress.model} on {progress.benchmark}"
+        pair, now = (progress.model, _place(progress)), time.monotonic()
+        label = f"{progress.model} {_place(progress)}"
         if pair not in self._tasks:
             self._tasks[pair] = self._bars.add_task(escape(label), total=progress.total, start=False, pace="")
         task = self._bars.tasks[self._tasks[pair]]
@@ -117,5 +206,9 @@ class _Display:
         if due or progress.loading or progress.done == progress.total:
             self._printed[pair] = now
             state = "vLLM is loading" if progress.loading else f"{progress.done}/{progress.total} answers"
-            line = f"{progress.model} on {progress.benchmark}: {state}"
+            line = f"{progress.model} {_place(progress)}: {state}"
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _place(progress: Progress) -> str:
+    return f"on {progress.benchmark}" + (", judged" if progress.judging else "")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from eval import BenchmarkConfig, EvalConfig, Results
-from eval.results import summarise
 from eval.scoring import ScoredAnswer
 from eval.sources import Item
+from eval.summary import summarise
 from recipes.tiny.tasks import make_sample
 
 
@@ -55,5 +55,9 @@ def _draw(rng, accuracy, tokens, items):
         correct, length = float(rng.random() < accuracy), max(1, round(rng.gauss(tokens, tokens / 4)))
         status = "equal" if correct else "different"
         text = f"<think>{'wait, ' * (length // 3)}</think>\\boxed{{{i}}}"
-        rows.append(ScoredAnswer(f"k{i}", i, 0, correct, status, True, length > 200, length, text, str(i), None))
+        rows.append(
+            ScoredAnswer(
+                f"k{i}", i, 0, correct, status, True, length > 200, length, 2 * length // 3, text, str(i), None
+            )
+        )
     return rows

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from eval import BenchmarkConfig, Claim, EngineConfig, EvalConfig, SamplingConfig
+from eval import BenchmarkConfig, Claim, EngineConfig, EvalConfig, JudgeConfig, SamplingConfig
 from eval.claims import check_claims
-from eval.config import check_config
+from eval.config import check_config, check_models
 from lipo.common import LipoError, load_yaml, reference_table
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,7 @@ def config(tmp_path):
 
 def test_a_whole_config_passes(config):
     check_config(config)
+    check_models(config)
     check_claims([Claim("math"), Claim("math", "math")], config)
 
 
@@ -46,7 +47,6 @@ def test_tiny_recipe_parses_with_overrides():
         ({"benchmarks": {}}, "nothing to evaluate"),
         ({"baseline": "bose"}, "baseline is 'bose'"),
         ({"models": {"../x": Path("x")}, "baseline": "../x"}, "no model name"),
-        ({"models": {"base": Path("/nonexistent")}}, "no model 'base'"),
         ({"benchmarks": {"average": BenchmarkConfig(Path("x"), "math")}}, "no benchmark name"),
     ],
 )
@@ -56,9 +56,11 @@ def test_what_cannot_work_is_refused(config, change, message):
 
 
 def test_a_model_without_weights_is_refused(config):
+    with pytest.raises(LipoError, match="no model 'base'"):
+        check_models(replace(config, models={"base": Path("/nonexistent")}))
     (config.models["math"] / "model.safetensors").unlink()
     with pytest.raises(LipoError, match="safetensors"):
-        check_config(config)
+        check_models(config)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,6 @@ def test_claims_about_nothing_are_refused(config, claim, message):
         check_claims([claim], config)
 
 
-@pytest.mark.parametrize("part", [EvalConfig, BenchmarkConfig, SamplingConfig, EngineConfig, Claim])
+@pytest.mark.parametrize("part", [EvalConfig, BenchmarkConfig, SamplingConfig, EngineConfig, JudgeConfig, Claim])
 def test_the_documentation_lists_every_key(part):
     assert f"\n{reference_table(part)}\n" in (ROOT / "docs" / "evaluation.md").read_text("utf-8")

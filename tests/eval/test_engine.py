@@ -48,7 +48,7 @@ class FaultyReplica(Replica):
             if text == "fail":
                 raise RuntimeError("engine core died")
             time.sleep(0.01)
-            answers.append(Answer(request.key, request.item, request.sample, str(os.getpid()), 1, 1, "stop"))
+            answers.append(Answer(request.key, request.item, request.sample, str(os.getpid()), 1, 0, 1, "stop"))
         return answers
 
 
@@ -104,7 +104,13 @@ def test_a_model_that_cannot_be_loaded_ends_the_run_at_once(generate):
     assert time.monotonic() - begun < 30
 
 
+def test_replicas_that_no_node_could_hold_are_refused_at_once():
+    with pytest.raises(LipoError, match="a replica needs 500 CPUs on one node"):
+        ReplicaPool(SamplingConfig(), EngineConfig(replicas=1, threads=500), local=True, images_per_prompt=0)
+
+
 def test_the_number_of_replicas_follows_the_machine():
-    assert count_replicas(EngineConfig(replicas=5), gpus=2) == 5
-    assert count_replicas(EngineConfig(tensor_parallel_size=2), gpus=8) == 4
-    assert 1 <= count_replicas(EngineConfig(), gpus=0) <= 8
+    assert count_replicas(EngineConfig(replicas=5), gpus=2, cpus=8, local=True) == 5
+    assert count_replicas(EngineConfig(tensor_parallel_size=2), gpus=8, cpus=8, local=True) == 4
+    assert 1 <= count_replicas(EngineConfig(), gpus=0, cpus=64, local=True) <= 8
+    assert count_replicas(EngineConfig(threads=4), gpus=0, cpus=16, local=False) == 4

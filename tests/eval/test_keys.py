@@ -7,15 +7,15 @@ from eval import EngineConfig, SamplingConfig
 from eval._keys import fingerprint_model, plan_samples
 from eval.sources import Item
 
-SAMPLING, ENGINE = SamplingConfig(), EngineConfig()
+SAMPLING, ENGINE, VLLM = SamplingConfig(), EngineConfig(), "vllm 0.24.0"
 
 
 def _item(index=0, text="1+1?", image=b"png"):
     return Item(index, (("user", text),), (image,), "2")
 
 
-def _keys(items, model="m", sampling=SAMPLING, engine=ENGINE):
-    return [s.key for s in plan_samples(items, model, sampling, engine)]
+def _keys(items, model="m", sampling=SAMPLING, engine=ENGINE, vllm=VLLM):
+    return [s.key for s in plan_samples(items, model, sampling, engine, vllm)]
 
 
 @pytest.mark.parametrize("field", ["temperature", "top_p", "top_k", "max_tokens", "seed"])
@@ -31,6 +31,7 @@ def test_whatever_affects_the_answer_makes_new_keys():
     assert _keys([_item()], model="n") != base
     assert _keys([_item()], engine=replace(ENGINE, dtype="float32")) != base
     assert _keys([_item()], engine=replace(ENGINE, max_model_len=64)) != base
+    assert _keys([_item()], vllm="vllm 0.25.0") != base
 
 
 def test_speed_settings_and_row_numbers_keep_the_keys():
@@ -42,7 +43,7 @@ def test_speed_settings_and_row_numbers_keep_the_keys():
 
 
 def test_equal_questions_and_samples_are_told_apart():
-    samples = plan_samples([_item(0), _item(1)], "m", replace(SAMPLING, samples=3), ENGINE)
+    samples = plan_samples([_item(0), _item(1)], "m", replace(SAMPLING, samples=3), ENGINE, VLLM)
     assert len({s.key for s in samples}) == len({s.seed for s in samples}) == 6
     assert [(s.item.index, s.number) for s in samples] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
 
@@ -52,9 +53,9 @@ def test_more_samples_keep_the_first_ones():
 
 
 def test_models_share_seeds_and_greedy_decoding_has_none():
-    seeds = [plan_samples([_item()], m, SAMPLING, ENGINE)[0].seed for m in "mn"]
+    seeds = [plan_samples([_item()], m, SAMPLING, ENGINE, VLLM)[0].seed for m in "mn"]
     assert seeds[0] == seeds[1] and 0 <= seeds[0] < 2**31
-    assert plan_samples([_item()], "m", replace(SAMPLING, temperature=0.0), ENGINE)[0].seed is None
+    assert plan_samples([_item()], "m", replace(SAMPLING, temperature=0.0), ENGINE, VLLM)[0].seed is None
 
 
 def test_fingerprint_follows_weights_and_templates_not_logs(tmp_path):

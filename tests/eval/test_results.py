@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from eval import BenchmarkConfig, EvalConfig, Results
-from eval.results import summarise
 from eval.scoring import ScoredAnswer
 from eval.sources import Item
+from eval.summary import summarise
 
 
 def _rows(corrects, tokens, samples=1, **changes):
@@ -22,6 +22,7 @@ def _rows(corrects, tokens, samples=1, **changes):
                 sample=i % samples,
                 correct=float(correct),
                 tokens=length,
+                reasoning_tokens=length // 2,
                 response="",
                 prediction="",
                 **values,
@@ -54,7 +55,8 @@ def test_a_cell_by_hand():
     )
     cell = _results({"base": {"math": rows}}).cells["base"]["math"]
     assert (cell.items, cell.samples, cell.accuracy.value) == (4, 4, 0.5)
-    assert (cell.tokens.value, cell.median_tokens, cell.p90_tokens) == (20.0, 20.0, 28.0)
+    assert (cell.tokens.mean.value, cell.tokens.median, cell.tokens.p90) == (20.0, 20.0, 28.0)
+    assert (cell.reasoning.mean.value, cell.answer.mean.value, cell.answer.p90) == (10.0, 10.0, 14.0)
     assert (cell.unparsed, cell.truncated, cell.errors, cell.well_formed) == (1, 1, 1, 0.5)
     assert cell.tokens_per_correct == 30.0
 
@@ -122,7 +124,7 @@ def test_json_is_plain_and_whole(make_results, tmp_path):
     results = make_results({"base": (0.5, 90), "math": (0.6, 40)}, ("math", "ocr"), items=20)
     results.write_json(tmp_path / "results.json")
     data = json.loads((tmp_path / "results.json").read_text())
-    assert data["schema"] == 1 and data["baseline"] == "base"
+    assert data["schema"] == 2 and data["baseline"] == "base"
     assert set(data["cells"]["math"]["ocr"]["accuracy"]) == {"value", "low", "high"}
     assert set(data["comparisons"]) == {"math"} and set(data["comparisons"]["math"]) == {"math", "ocr", "average"}
     assert data["benchmarks"]["ocr"] == {"source": "ocr.parquet", "scorer": "ocr", "items": 20}

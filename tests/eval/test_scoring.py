@@ -15,14 +15,14 @@ CONFIG = BenchmarkConfig(Path("math.parquet"), "math")
 
 def _score(response, finish="stop", error=None, truth="13", config=CONFIG):
     sample = Sample("k", Item(4, (("user", "8+5?"),), (), truth), 0, None)
-    (row,) = score_answers([sample], {"k": Answer("k", 0, 0, response, 7, 20, finish, error)}, config)
+    (row,) = score_answers([sample], {"k": Answer("k", 0, 0, response, 7, 4, 20, finish, error)}, config)
     return row
 
 
 def test_a_right_answer():
     row = _score("<think>8+5=13</think>\\boxed{13}")
     assert (row.correct, row.status, row.well_formed, row.prediction) == (1.0, "equal", True, "13")
-    assert (row.item, row.tokens, row.error) == (4, 7, None)
+    assert (row.item, row.tokens, row.reasoning_tokens, row.error) == (4, 7, 4, None)
 
 
 def test_wrong_unparsed_and_truncated_are_told_apart():

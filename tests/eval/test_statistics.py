@@ -19,7 +19,7 @@ def test_wilson_agrees_with_scipy(pair):
 @given(st.integers(0, 80), st.integers(0, 80))
 def test_mcnemar_is_the_binomial_test_of_discordant_items(right, wrong):
     expected = stats.binomtest(right, right + wrong, 0.5).pvalue if right + wrong else 1.0
-    assert mcnemar_exact(right, wrong) == pytest.approx(expected, rel=1e-9)
+    assert mcnemar_exact(np.repeat([1, -1, 0], [right, wrong, 7])) == pytest.approx(expected, rel=1e-9)
 
 
 def test_mean_interval_agrees_with_scipy():
@@ -32,13 +32,13 @@ def test_mean_interval_agrees_with_scipy():
 
 def test_paired_proportions_by_hand():
     # n = 98, b = 9, c = 4: up = .10, down = .05, variance = (.15 - .0025) / 100, half = 1.95996 * .038406
-    estimate = paired_proportions([(98, 9, 4)])
+    estimate = paired_proportions([(98, 9, 4, 1.0)])
     assert estimate.value == pytest.approx(5 / 98)
     assert (estimate.low, estimate.high) == pytest.approx((0.05 - 0.075274, 0.05 + 0.075274), abs=1e-6)
 
 
 def test_paired_proportions_do_not_collapse_without_changes():
-    estimate = paired_proportions([(400, 0, 0)])
+    estimate = paired_proportions([(400, 0, 0, 1.0)])
     assert estimate.value == 0.0
     assert -0.01 < estimate.low < 0.0 < estimate.high < 0.01
 
@@ -82,7 +82,7 @@ def test_wilson_covers():
 def test_paired_proportions_cover(up, down):
     def draw(generator):
         right, wrong, _ = generator.multinomial(300, [up, down, 1 - up - down])
-        return paired_proportions([(300, right, wrong)])
+        return paired_proportions([(300, right, wrong, 1.0)])
 
     assert 0.93 <= _coverage(draw, up - down, 3000) <= 0.97
 
@@ -90,7 +90,7 @@ def test_paired_proportions_cover(up, down):
 def test_average_of_paired_proportions_covers():
     def draw(generator):
         strata = [generator.multinomial(n, [0.1, 0.06, 0.84]) for n in (300, 200, 400)]
-        return paired_proportions([(int(s.sum()), s[0], s[1]) for s in strata])
+        return paired_proportions([(int(s.sum()), s[0], s[1], 1.0) for s in strata])
 
     assert 0.93 <= _coverage(draw, 0.04, 3000) <= 0.97
 

@@ -12,5 +12,5 @@ def test_table_shows_accuracy_interval_and_tokens(make_results):
     text = output.getvalue()
     assert "[bold]x" in text
     assert text.count("100.0 ±1.8") == 4
-    assert f"{results.cells['math']['ocr'].tokens.value:.0f} tokens" in text
+    assert f"{results.cells['math']['ocr'].tokens.mean.value:.0f} tokens" in text
     assert text.count("tokens (") == 1 and "tokens (-5" in text, "only the other model is compared with the baseline"
