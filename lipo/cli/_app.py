@@ -15,11 +15,8 @@ from lipo.cli.demo import demo
 from lipo.cli.doctor import doctor
 from lipo.cli.evaluate import evaluate
 from lipo.cli.merge import merge
-<<<<<<< HEAD
 from lipo.cli.run import run
-=======
 from lipo.cli.score import score
->>>>>>> engine
 from lipo.cli.train import train
 from lipo.common import LipoError
 
