@@ -26,6 +26,7 @@ ALLOWED = {
     "lipo.training": {"lipo.common", "lipo.estimators"},
     "lipo.doctor": {"lipo.common", "lipo.training"},
     "lipo.pipeline": {"lipo.common"},
+    "lipo.planning": {"lipo.common"},
     "reward_fns": {"lipo.common"},
     "merge": {"lipo.common"},
     "eval": {"lipo.common", "reward_fns"},
@@ -40,6 +41,7 @@ FOREIGN = {
     "lipo.estimators": {"ray", "verl", "vllm", "transformers"},
     "reward_fns": {"torch", "ray", "verl", "vllm", "transformers"},
     "lipo.pipeline": {"torch", "ray", "verl", "vllm", "transformers"},
+    "lipo.planning": {"torch", "ray", "verl", "vllm", "transformers"},
     "merge": {"verl", "vllm", "trl"},
     "eval": {"verl"},
 }
@@ -232,7 +234,9 @@ def test_tests_are_no_package():
     assert list((ROOT / "tests").rglob("__init__.py")) == []
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["merge"], ["eval"], ["demo"], ["run"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["merge"], ["eval"], ["demo"], ["run"], ["plan"], ["doctor"]], ids=" ".join
+)
 def test_help_loads_nothing_heavy(command):
     code = (
         "import sys; sys.argv = ['lipo', *sys.argv[1:], '--help']\n"
