@@ -29,6 +29,7 @@ ALLOWED = {
     "lipo.training": {"lipo.common", "lipo.estimators"},
     "lipo.doctor": {"lipo.common", "lipo.training"},
     "lipo.pipeline": {"lipo.common"},
+    "lipo.planning": {"lipo.common"},
     "reward_fns": {"lipo.common"},
     "merge": {"lipo.common"},
     "eval": {"lipo.common", "reward_fns"},
@@ -43,6 +44,7 @@ FOREIGN = {
     "lipo.estimators": {"ray", "verl", "vllm", "transformers"},
     "reward_fns": {"torch", "ray", "verl", "vllm", "transformers"},
     "lipo.pipeline": {"torch", "ray", "verl", "vllm", "transformers"},
+    "lipo.planning": {"torch", "ray", "verl", "vllm", "transformers"},
     "merge": {"verl", "vllm", "trl"},
     "eval": {"verl"},
 }

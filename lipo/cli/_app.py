@@ -15,6 +15,7 @@ from lipo.cli.demo import demo
 from lipo.cli.doctor import doctor
 from lipo.cli.evaluate import evaluate
 from lipo.cli.merge import merge
+from lipo.cli.plan import plan
 from lipo.cli.run import run
 from lipo.cli.score import score
 from lipo.cli.train import train
@@ -51,6 +52,7 @@ def _options(
 
 app.command("demo")(demo)
 app.command("run")(run)
+app.command("plan")(plan)
 app.command("train")(train)
 app.command("merge")(merge)
 app.command("eval")(evaluate)

@@ -8,10 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lipo.cli._recipes import find_recipe
-from lipo.cli.run import run_pipeline
-from lipo.common import load_yaml
-from lipo.pipeline import PipelineConfig
+from lipo.cli.run import read_pipeline, run_pipeline
 
 
 def demo(
@@ -21,4 +18,4 @@ def demo(
     """Train three tiny experts with LIPO, merge them with AMM, evaluate, write a report: about 20 minutes."""
     console = Console()
     console.print("lipo demo: data → three trainings → merge → evaluation → report", highlight=False)
-    run_pipeline(load_yaml(PipelineConfig, find_recipe(recipe), overrides or []), console)
+    run_pipeline(read_pipeline(recipe, overrides or []), console)

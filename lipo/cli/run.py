@@ -16,7 +16,7 @@ from rich.table import Table
 from lipo.cli._recipes import find_recipe
 from lipo.cli._stages import Recipes, Stages, data_stage, read_recipes
 from lipo.common import LipoError, load_yaml, only_one
-from lipo.pipeline import Event, HashCache, PipelineConfig, State, examine
+from lipo.pipeline import Event, HashCache, PipelineConfig, State, examine, with_profile
 from lipo.pipeline import run as run_stages
 
 _MEMORY_NEEDED = 8 * 2**30
@@ -35,12 +35,17 @@ def run(
     A stage is skipped while the hashes of its inputs and outputs are unchanged; the same command continues an
     interrupted one. Results of changed inputs are kept under another name.
     """
-    config = load_yaml(PipelineConfig, find_recipe(recipe), overrides or [])
+    config = read_pipeline(recipe, overrides or [])
     console = Console()
     if dry_run:
         show(config, console)
         return
     run_pipeline(config, console)
+
+
+def read_pipeline(recipe: Path, overrides: Sequence[str]) -> PipelineConfig:
+    """Read a pipeline file and apply its profile."""
+    return with_profile(load_yaml(PipelineConfig, find_recipe(recipe), overrides))
 
 
 def run_pipeline(config: PipelineConfig, console: Console) -> None:

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
-from lipo.common import option
+from lipo.common import LipoError, option
+from lipo.common.config import nearest
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one kind of hardware changes: paths replace the pipeline's, overrides come after the pipeline's."""
+
+    out: Path | None = option(None, help="Instead of the pipeline's; null keeps it.")
+    data: str | None = option(None, help="Instead of the pipeline's; null keeps it.")
+    merge: Path | None = option(None, help="Instead of the pipeline's; null keeps it.")
+    eval: Path | None = option(None, help="Instead of the pipeline's; null keeps it.")
+    data_options: list[str] = option(factory=list, help="Added to the pipeline's.")
+    training_overrides: list[str] = option(factory=list, help="Added to the pipeline's.")
+    merge_overrides: list[str] = option(factory=list, help="Added to the pipeline's.")
+    eval_overrides: list[str] = option(factory=list, help="Added to the pipeline's.")
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,45 @@ class PipelineConfig:
         None, help="Ray cluster for every stage, e.g. auto; null starts a local Ray for each and stops it again."
     )
     parallel: int | None = option(
-        None, help="Trainings at a time; null for as many as the cluster's GPUs allow, and one without a cluster.",
+        None,
+        help="Trainings at a time; null for as many as the cluster's GPUs allow, and one without a cluster.",
         minimum=1,
-    )  # fmt: skip
+    )
+    profile: str | None = option(None, help="Which of the profiles to use; null for none.")
+    profiles: dict[str, Profile] = field(
+        default_factory=dict, metadata={"help": "Name to what this hardware changes: the keys above but the last four."}
+    )
+
+
+def with_profile(config: PipelineConfig) -> PipelineConfig:
+    """Apply the chosen profile.
+
+    Args:
+        config: As read.
+
+    Returns:
+        The pipeline on that hardware.
+
+    Raises:
+        LipoError: There is no such profile.
+
+    Example:
+        >>> small = Profile(training_overrides=["profile=cpu"])
+        >>> config = PipelineConfig(Path("runs"), [], training_overrides=["a=1"], profile="cpu",
+        ...                         profiles={"cpu": small})
+        >>> with_profile(config).training_overrides
+        ['a=1', 'profile=cpu']
+    """
+    if config.profile is None:
+        return config
+    if config.profile not in config.profiles:
+        raise LipoError(f"profile is '{config.profile}'", nearest(config.profile, list(config.profiles)))
+    profile = config.profiles[config.profile]
+    changes: dict[str, Any] = {}
+    for name in (entry.name for entry in fields(Profile)):
+        value = getattr(profile, name)
+        if isinstance(value, list):
+            changes[name] = [*getattr(config, name), *value]
+        elif value is not None:
+            changes[name] = value
+    return replace(config, **changes)

@@ -1,0 +1,170 @@
+"""Every recipe × profile × rule composes, and verl itself accepts it."""
+
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf, open_dict
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils.config import omega_conf_to_dataclass, validate_config
+
+from eval import EvalConfig
+from eval.scoring import find_scorer
+from lipo.cli._recipes import find_recipe
+from lipo.cli.run import read_pipeline
+from lipo.common import LipoError, load_yaml
+from lipo.training import compose
+from lipo.training.preflight import _check_estimator
+from merge import MergeConfig
+from merge.methods import get_method
+from reward_fns import auto
+
+FOLDER = Path(__file__).parents[3] / "recipes/qwen2_5_vl_3b"
+RECIPES = ("math", "structured", "ocr", "mixture")
+PROFILES = sorted(p.stem for p in (FOLDER / "profile").glob("*.yaml") if p.stem != "gpu")
+ALGORITHMS = sorted(p.stem for p in (FOLDER / "rule").glob("*.yaml"))
+
+
+def composed(recipe="math", profile="8x80gb", rule="lipo", *more):
+    return compose(FOLDER / f"{recipe}.yaml", [f"profile={profile}", f"rule={rule}", *more])
+
+
+def test_there_is_what_the_page_promises():
+    assert PROFILES == ["1x80gb", "2x8", "8x80gb", "cpu", "lora_24gb"]
+    assert ALGORITHMS == ["dapo", "grpo", "lipo"]
+
+
+@pytest.mark.parametrize("rule", ALGORITHMS)
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_verl_accepts_every_combination(recipe, profile, rule):
+    config = composed(recipe, profile, rule)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        validate_config(config, need_reference_policy(config), need_critic(config))
+    actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
+    rollout = omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
+    omega_conf_to_dataclass(_as_the_worker_sees_it(config))
+    omega_conf_to_dataclass(config.reward.reward_manager)
+    omega_conf_to_dataclass(config.algorithm)
+    _check_estimator(config)
+    assert actor.engine.strategy == "fsdp2" and actor.strategy == "fsdp2"
+    assert rollout.name == "vllm" and rollout.load_format == "auto"
+    assert config.lipo.export.endswith(f"/{rule}/experts/{recipe}")
+    assert need_reference_policy(config) == (rule != "dapo" and profile != "cpu")
+    # One sequence must fit into a packed micro-batch, and in vLLM.
+    longest = config.data.max_prompt_length + config.data.max_response_length
+    assert rollout.max_model_len >= longest
+    if profile != "cpu":
+        assert actor.use_dynamic_bsz and actor.ppo_max_token_len_per_gpu >= longest
+        assert config.actor_rollout_ref.model.use_remove_padding and config.actor_rollout_ref.model.use_fused_kernels
+        assert actor.fsdp_config.model_dtype == "fp32" and "hf_model" in actor.checkpoint.save_contents
+
+
+def _as_the_worker_sees_it(config):
+    """The reference's section with the keys renamed as in verl's engine_workers.py:545."""
+    section = config.actor_rollout_ref.ref.copy()
+    names = ("micro_batch_size", "micro_batch_size_per_gpu", "max_token_len_per_gpu")
+    with open_dict(section):
+        section.ppo_mini_batch_size = config.actor_rollout_ref.actor.ppo_mini_batch_size
+        section.use_dynamic_bsz = section.pop("log_prob_use_dynamic_bsz")
+        for name in names:
+            section[f"ppo_{name}"] = section.pop(f"log_prob_{name}")
+    return section
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_changes_hardware_not_the_experiment(profile):
+    """All but the tiny model's: but for the rate, which adapters want higher, the same algorithm everywhere."""
+    if profile == "cpu":
+        return
+    kept = ("data", "algorithm", "reward")
+    base, other = composed(), composed(profile=profile)
+    assert {k: base[k] for k in kept} == {k: other[k] for k in kept}
+    actor = [OmegaConf.to_container(c.actor_rollout_ref.actor) for c in (base, other)]
+    for key in ("ppo_max_token_len_per_gpu", "fsdp_config", *(["optim"] if "lora" in profile else [])):
+        for values in actor:
+            values.pop(key)
+    assert actor[0] == actor[1]
+
+
+def test_the_rules_differ_where_their_papers_do():
+    lipo, grpo, dapo = (composed(rule=rule) for rule in ("lipo", "grpo", "dapo"))
+    assert [c.algorithm.adv_estimator for c in (lipo, grpo, dapo)] == ["lipo", "grpo", "soft_overlong"]
+    assert lipo.algorithm.lipo.max_length == dapo.algorithm.soft_overlong.max_length == 2048
+    assert lipo.actor_rollout_ref == grpo.actor_rollout_ref
+    assert dapo.actor_rollout_ref.actor.clip_ratio_high == 0.28 and not dapo.actor_rollout_ref.actor.use_kl_loss
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_dapo_really_filters(profile):
+    """verl leaves filter_groups aside, without a word, where a custom sampler is set (trainer_base.py:165)."""
+    config = composed(profile=profile, rule="dapo")
+    assert config.algorithm.filter_groups.enable
+    assert config.trainer.v1.sampler.custom_sampler.path is None
+
+
+def test_every_value_says_where_it_is_from():
+    text = (FOLDER / "shared.yaml").read_text("utf-8")
+    marks = re.findall(r"\[(paper|R1-ShareVL|EasyR1|verl|ours)\]", text)
+    assert len(marks) > 35
+    named = {"data.train_batch_size": 512, "actor_rollout_ref.actor.ppo_mini_batch_size": 128,
+             "actor_rollout_ref.actor.optim.lr": 1e-6, "actor_rollout_ref.actor.clip_ratio_high": 0.3,
+             "actor_rollout_ref.rollout.top_p": 0.99, "data.max_response_length": 2048}  # fmt: skip
+    config = composed()
+    assert {key: OmegaConf.select(config, key) for key in named} == named
+
+
+def test_rewards_belong_to_the_task():
+    for recipe in RECIPES:
+        path = composed(recipe).reward.custom_reward_function.path
+        assert path == ("pkg://reward_fns.auto" if recipe == "mixture" else f"pkg://reward_fns.{recipe}")
+        assert find_scorer(path.rpartition(".")[2])
+    assert composed("ocr").algorithm.lipo.correct_threshold == 0.95
+    assert composed("math").reward.custom_reward_function.reward_kwargs.format_weight == 0.1
+    assert {"math", "structured", "ocr"} <= set(auto.SOURCES)
+
+
+def test_merge_and_evaluation_fit_the_trainings():
+    merge = load_yaml(MergeConfig, FOLDER / "merge.yaml")
+    assert merge.method == "amm" and merge.dtype == "float32"
+    experts = {name: composed(name).lipo.export for name in ("math", "structured", "ocr")}
+    assert {name: str(path.absolute()) for name, path in merge.experts.items()} == experts
+    for method in ("average", "ties", "wudi", "optmerge"):
+        assert get_method(load_yaml(MergeConfig, FOLDER / "merge.yaml", [f"method={method}"]).method).name == method
+    evaluation = load_yaml(EvalConfig, FOLDER / "eval.yaml")
+    assert len(evaluation.benchmarks) == 10
+    assert evaluation.models["base"] == merge.base and evaluation.models["merged"] == merge.out
+    assert {label: evaluation.models[label] for label in experts} == dict(merge.experts)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_pipeline_holds_together(profile):
+    from lipo.cli._stages import read_recipes
+
+    recipes = read_recipes(read_pipeline(FOLDER / "pipeline.yaml", [f"profile={profile}"]))
+    exports = {training.trainer.experiment_name: training.lipo.export for training in recipes.trainings}
+    assert {name: str(path.absolute()) for name, path in recipes.merging.experts.items()} == exports
+    assert {str(recipes.evaluation.models[name].absolute()) for name in exports} == set(exports.values())
+    assert recipes.evaluation.models["merged"].absolute() == recipes.merging.out.absolute()
+    bases = {recipes.merging.base, recipes.evaluation.models["base"]}
+    assert {training.actor_rollout_ref.model.path for training in recipes.trainings} <= {
+        *map(str, bases),
+        *(str(base.absolute()) for base in bases),
+    }
+    devices = {training.trainer.device for training in recipes.trainings}
+    assert devices == {"cpu" if profile == "cpu" else "cuda"}
+
+
+def test_an_unknown_profile_names_the_nearest():
+    with pytest.raises(LipoError, match="did you mean '8x80gb'"):
+        read_pipeline(FOLDER / "pipeline.yaml", ["profile=8x80"])
+
+
+def test_the_files_are_found_in_the_installed_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file in FOLDER.rglob("*.yaml"):
+        found = find_recipe(Path("recipes/qwen2_5_vl_3b") / file.relative_to(FOLDER))
+        assert yaml.safe_load(found.read_text("utf-8"))
