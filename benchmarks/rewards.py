@@ -32,7 +32,7 @@ import psutil
 
 from reward_fns import StructuredOptions, counting_yes_no, math, multiple_choice, ocr, structured
 from reward_fns import math as math_reward
-from reward_fns._pool import stop_pools
+from reward_fns._pool import SymbolicPool, stop_pools
 
 PAIRS = Path(__file__).parents[1] / "tests" / "reward_fns" / "data" / "pairs.tsv"
 OPTION_TEXTS = ["9 cm", "12 cm", "15 cm", "18 cm"]
@@ -113,11 +113,35 @@ def _report(name: str, call: Callable[[str, str], Any], rows: list[tuple[str, st
     print(f"| {name} | {median:.0f} | {tail:.0f} | {len(times) / seconds:.0f} |", flush=True)
 
 
-def _wall_rate(call: Callable[[str, str], Any], rows: list[tuple[str, str]], threads: int) -> float:
-    start = time.perf_counter()
-    with concurrent.futures.ThreadPoolExecutor(threads) as executor:
-        list(executor.map(lambda row: call(*row), rows))
-    return len(rows) / (time.perf_counter() - start)
+def _run_and_wait_seconds() -> tuple[float, float]:
+    """Seconds that workers and supervisors ran, and seconds that they were ready to run but had no core."""
+    run = wait = 0.0
+    for process in psutil.Process().children(recursive=True):
+        nanoseconds = Path(f"/proc/{process.pid}/schedstat").read_text().split()
+        run, wait = run + int(nanoseconds[0]) / 1e9, wait + int(nanoseconds[1]) / 1e9
+    return run, wait
+
+
+def _report_scaling(workers: int, count: int) -> None:
+    """Print one line on comparisons that all reach the workers, asked for by four threads."""
+    pool = SymbolicPool(workers, 1024)
+    with concurrent.futures.ThreadPoolExecutor(4) as executor:
+        # All workers must have been forked before their clocks are read.
+        list(executor.map(lambda i: pool.compare("\\sum_{k=1}^{n}k", f"n+{i}", 60.0), range(8 * workers)))
+        before, start = _run_and_wait_seconds(), time.perf_counter()
+        list(
+            executor.map(
+                lambda i: pool.compare(f"\\frac{{n(n+1)}}{{2}}+{i}", f"\\sum_{{k=1}}^{{n}} k+{i}", 60.0), range(count)
+            )
+        )
+        wall, after = time.perf_counter() - start, _run_and_wait_seconds()
+    pool.stop()
+    run, wait = after[0] - before[0], after[1] - before[1]
+    print(
+        f"| {workers} | {count / wall:.0f} | {count / run:.0f} | {run / wall:.2f} | {wait / wall:.2f} "
+        f"| {100 * (run + wait) / wall / workers:.0f} % |",
+        flush=True,
+    )
 
 
 def _math_verify_directly() -> Callable[[str, str], bool]:
@@ -161,17 +185,14 @@ def measure_speed(count: int, verify_count: int) -> None:
         judge("1", "\\boxed{1}")
         _report("math-verify with its own timeouts", judge, rows[:verify_count])
     print(f"\n{100 * _symbolic_share(rows):.1f} % of the math answers reach the symbolic workers.\n")
-    print("| comparisons that all reach the workers, four threads asking | comparisons/s |\n|---|---|")
-    hard = [(f"\\frac{{n(n+1)}}{{2}}+{i}", f"\\boxed{{\\sum_{{k=1}}^{{n}} k+{i}}}") for i in range(200)]
-    for workers in (1, 2):
-        math.check("\\sum_{k=1}^{3}k", "n", math.MathOptions(symbolic_workers=workers))
-        math_reward._compare_symbolically.cache_clear()
-        rate = _wall_rate(
-            lambda g, r, w=workers: math.compute_score("b", r, g, symbolic_workers=w),  # type: ignore[misc]
-            hard,
-            threads=4,
-        )
-        print(f"| {workers} worker{'s' * (workers > 1)} | {rate:.0f} |", flush=True)
+    stop_pools()
+    print(
+        "| workers | comparisons/s | per core-second | cores obtained | cores waited for | busy or waiting for a core |"
+    )
+    print("|---|---|---|---|---|---|")
+    for workers in (1, 2, 1, 2):
+        _report_scaling(workers, 300)
+    math.check("\\sum_{k=1}^{3}k", "n")
     start = time.perf_counter()
     math.check("\\sum_{k=1}^{100000000}\\sin(k)", "\\sqrt{2}", math.MathOptions(symbolic_seconds=1.0))
     between = time.perf_counter()

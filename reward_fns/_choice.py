@@ -10,9 +10,25 @@ from reward_fns._text import plain
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-_LEAD = re.compile(r"(?:the\s+)?(?:correct\s+|final\s+)?(?:answer|option|choice)(?:\s+is)?\s*:?\s*", re.IGNORECASE)
+_LEAD = re.compile(
+    r"(?:the\s+)?(?:correct\s+|final\s+)?(?:answer|option|choice)(?:\s+is)?\s*:?\s*(?:(?:option|choice)\s+)?",
+    re.IGNORECASE,
+)
 _LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?[.:]?")
 _LETTER_AND_TEXT = re.compile(r"(?:[(\[]([A-Za-z])[)\]]\s*[.:]?|([A-Za-z])\s*[.:)])\s*(\S.*)", re.DOTALL)
+# A letter on its own, or in brackets; "A triangle" and "I think" begin with words.
+_OTHER_LETTER = re.compile(r"(?<![^\W_])(?:[AI](?!\s+[a-z])|[B-HJ-Z])(?![^\W_])|[(\[][a-z][)\]]")
+
+
+def names_another(letter: str, text: str, known: str = LETTERS[:10]) -> bool:
+    """Whether what stands behind an option's letter names another option, as in ``B. or C``: then none was chosen.
+
+    Example:
+        >>> names_another("B", "12 cm"), names_another("B", "a triangle, not (c)"), names_another("B", "A triangle")
+        (False, True, False)
+    """
+    found = (match.group().strip("()[]").upper() for match in _OTHER_LETTER.finditer(text))
+    return any(other != letter and other in known for other in found)
 
 
 def option_texts(extra_info: Mapping[str, Any] | None) -> list[str]:
@@ -53,6 +69,17 @@ def read_choice(text: str, options: Sequence[str]) -> str | None:
         return letter if letter in known else None
     if match := _LETTER_AND_TEXT.fullmatch(text):
         letter = (match.group(1) or match.group(2)).upper()
-        named = [known[i] for i, option in enumerate(options) if plain(option) == plain(match.group(3)).rstrip(".")]
-        return letter if letter in known and (not named or letter in named) else None
+        return letter if letter in known and _agrees(letter, match.group(3), known, options) else None
     return None
+
+
+def _agrees(letter: str, rest: str, known: str, options: Sequence[str]) -> bool:
+    """Whether what stands behind a letter is its option's text, or at least no other option."""
+    told = plain(rest).rstrip(".")
+    texts = [plain(option) for option in options]
+    if told in texts:
+        return told == texts[known.index(letter)]
+    own = texts[known.index(letter)] if texts else ""
+    others = [text for text in texts if len(text) > 1 and text not in own]
+    mentioned = any(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", told) for text in others)
+    return not mentioned and not names_another(letter, rest, known)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+from reward_fns._choice import names_another
 from reward_fns._expression import Node, UnreadableError, is_arithmetic, parse_expression
 from reward_fns._latex import compact
 from reward_fns._quantity import Quantity, same_quantity
@@ -25,7 +26,7 @@ MAX_SYMBOLIC = 8
 """Symbolic checks that one answer may cause."""
 
 _OPTION = re.compile(r"\(?([A-J])\)?")
-_CHOSEN = re.compile(r"(?:\(([A-J])\)\s*[.:)]?|([A-J])\s*[.:)])\s*\S.*", re.DOTALL)
+_CHOSEN = re.compile(r"(?:\(([A-J])\)\s*[.:)]?|([A-J])\s*[.:)])\s*(\S.*)", re.DOTALL)
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 
 
@@ -60,7 +61,8 @@ class Comparison:
         if compact(gold) == compact(answer):
             return bool(gold)
         if (option := _OPTION.fullmatch(gold)) and (chosen := _CHOSEN.fullmatch(answer)):
-            return option.group(1) == (chosen.group(1) or chosen.group(2))
+            letter = chosen.group(1) or chosen.group(2)
+            return option.group(1) == letter and not names_another(letter, chosen.group(3))
         left, right = read(gold), read(answer)
         if isinstance(left, Labelled) or isinstance(right, Labelled):
             return self._same_labelled(left, right, gold, answer)
@@ -80,13 +82,13 @@ class Comparison:
         if isinstance(left, Labelled) and isinstance(right, Labelled):
             if left.label == right.label and self._same(left.body, right.body):
                 return True
-            # x = 2y and y = x/2 are one equation.
-            return bool(left.equation and right.equation) and self._same_relation(left.equation, right.equation)
+            # x = 2y and y = x/2 are one equation, x < y and y > x one inequality.
+            return self._same_relation(left.relation, right.relation)
         for labelled, other, is_gold in ((left, right, True), (right, left, False)):
             if isinstance(labelled, Labelled):
                 if isinstance(other, Relation):
-                    pair = (labelled.equation, other) if is_gold else (other, labelled.equation)
-                    return labelled.equation is not None and self._same_relation(*pair)
+                    pair = (labelled.relation, other) if is_gold else (other, labelled.relation)
+                    return self._same_relation(*pair)
                 return self._same(labelled.body, answer) if is_gold else self._same(gold, labelled.body)
         return False
 
@@ -229,7 +231,7 @@ def _intervals(several: Several) -> bool:
     """Whether the items are intervals, or inequalities that say so."""
     for item in several.items:
         reading = read(item)
-        if isinstance(reading, Labelled) and reading.equation is None:
+        if isinstance(reading, Labelled) and (reading.relation is None or reading.relation.sign != "="):
             reading = read(reading.body)
         if not isinstance(reading, Group):
             return False

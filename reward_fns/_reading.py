@@ -65,7 +65,8 @@ class Labelled:
 
     label: str
     body: str
-    equation: Relation | None
+    relation: Relation | None
+    """The same as it was written, where that is an equation or inequality of two sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ _ABSOLUTE = re.compile(r"\|\s*([a-zA-Z])\s*\|")
 _SHORT_WORDS = frozenset(("no", "na", "ok"))
 _ANGLE_OF_FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z]).*\^\\circ")
 _RATIO = re.compile(r"\d{1,12}(?:\.\d{1,12})?(?:\s*:\s*\d{1,12}(?:\.\d{1,12})?){1,5}", re.ASCII)
+_BASED = re.compile(r"(\d[0-9A-Fa-f]*)\s*_\s*(?:\{\s*(\d{1,2})\s*\}|(\d))", re.ASCII)
 _REALS = frozenset(("\\mathbb{R}", "\\mathbb R", "\\R", "\\mathbf{R}", "all real numbers", "all reals", "real numbers"))
 _NOTHING = frozenset(("no solution", "no solutions", "no real solution", "no real solutions", "\\{\\}", "empty set"))
 _EVERYTHING = Group("()", ("-\\infty", "\\infty"))
@@ -180,15 +182,16 @@ def _read_relation(text: str, matches: list[re.Match[str]]) -> Reading:
             return Labelled(_canonical_label(first), last, None) if _LABEL.fullmatch(first) else Opaque()
         if sign == "\\ne":
             return Relation(first, sign, last)
+        relation = Relation(last, _MIRRORED[sign], first) if sign in _MIRRORED else Relation(first, sign, last)
         if _LABEL.fullmatch(first):
-            return Labelled(_canonical_label(first), _interval(sign, last), None)
+            return Labelled(_canonical_label(first), _interval(sign, last), relation)
         if (inside := _ABSOLUTE.fullmatch(first)) and sign in ("<", "\\le") and parse_number(last):
             opening, closing = "()" if sign == "<" else "[]"
             return Labelled(inside.group(1), f"{opening}-{last}, {last}{closing}", None)
         if _LABEL.fullmatch(last):
             turned = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}[sign]
-            return Labelled(_canonical_label(last), _interval(turned, first), None)
-        return Relation(last, _MIRRORED[sign], first) if sign in _MIRRORED else Relation(first, sign, last)
+            return Labelled(_canonical_label(last), _interval(turned, first), relation)
+        return relation
     if len(signs) == 2 and _LABEL.fullmatch(sides[1]):
         if set(signs) <= {">", "\\ge"}:
             first, last, signs = last, first, [_MIRRORED[sign] for sign in reversed(signs)]
@@ -222,6 +225,9 @@ def _read_scalar(text: str) -> Reading:
         return _SIGNS_AS_WORDS[text]
     if text.casefold() in _SHORT_WORDS:
         return Word(text.casefold())
+    if based := _BASED.fullmatch(text):
+        # 1101_2: digits mean nothing without their base.
+        return Word(f"{based.group(1).upper()}_{based.group(2) or based.group(3)}")
     if _RATIO.fullmatch(text):
         return _read_ratio([Fraction(part.strip()) for part in text.split(":")])
     if len(text) <= MAX_CHARS:

@@ -8,11 +8,13 @@ from typing import Any
 from lipo.common import LipoError
 from reward_fns._extract import extract_answer
 from reward_fns._format import follows_format
-from reward_fns._options import Options, parse_options
+from reward_fns._options import Options, RewardOptions, parse_options
 from reward_fns._repetition import repeated_share
 from reward_fns._verdict import Status, Verdict, verdict
 
 Check = Callable[[str, Any, Any, Mapping[str, Any] | None], Verdict]
+Combine = Callable[[Verdict, str, bool, Any], float]
+"""``(verdict, response, whether it keeps the format, options) -> score``."""
 
 _PREDICTION_CHARS = 64
 
@@ -22,6 +24,12 @@ def _printable(answer: str | None) -> str:
     return "" if answer is None else answer[:_PREDICTION_CHARS].encode("utf-8", "replace").decode("utf-8")
 
 
+def weighted(result: Verdict, response: str, well_formed: bool, options: RewardOptions) -> float:
+    """Combine similarity and format: ``(1 - w) · similarity + w · format``, ``w = format_weight``."""
+    weight = options.format_weight
+    return (1.0 - weight) * result.similarity + weight * well_formed
+
+
 def score_response(
     check: Check,
     cls: type[Options],
@@ -29,8 +37,9 @@ def score_response(
     ground_truth: Any,
     extra_info: Mapping[str, Any] | None,
     kwargs: Mapping[str, Any],
+    combine: Combine = weighted,
 ) -> dict[str, Any]:
-    r"""Score one response: ``(1 - w) · similarity + w · format``, ``w = format_weight``.
+    r"""Score one response.
 
     Args:
         check: Compares the final answer with the ground truth: ``check(answer, ground_truth, options, extra_info)``.
@@ -39,6 +48,7 @@ def score_response(
         ground_truth: From the data set.
         extra_info: Further columns of the row.
         kwargs: Keys of ``cls``.
+        combine: Makes the reward of accuracy and format.
 
     Returns:
         The same keys for every response, as verl requires of a batch. Numbers become validation metrics:
@@ -62,9 +72,8 @@ def score_response(
             result = verdict(Status.UNPARSED)
         elif len(answer) <= options.max_answer_chars:
             result = check(answer, ground_truth, options, extra_info)
-    weight = options.format_weight
     return {
-        "score": (1.0 - weight) * result.similarity + weight * well_formed,
+        "score": combine(result, response, well_formed, options),
         "acc": float(result.correct),
         "similarity": result.similarity,
         "format": float(well_formed),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -185,6 +186,8 @@ def main(count: int, memory_mb: int) -> NoReturn:
         from reward_fns import _symbolic
 
         _symbolic.warm_up()
+        # Workers share what is loaded now; a collection in one of them would copy all of it.
+        gc.freeze()
     except Exception as error:
         os.write(replies, (json.dumps(["failed", f"{type(error).__name__}: {error}"]) + "\n").encode())
         os._exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import sympy
@@ -20,6 +21,7 @@ _WARM_UP = (
     ("x^{2}+2x+1", "(x+1)^{2}"),
     ("\\frac{\\sqrt{2}}{2}", "\\sin(\\frac{\\pi}{4})"),
     ("\\sum_{k=1}^{3} k", "6"),
+    ("\\frac{n(n+1)}{2}", "\\sum_{k=1}^{n} k"),
     ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}", "\\begin{pmatrix}1&2\\\\3&5\\end{pmatrix}"),
     ("\\{1,2\\}", "\\{2,1\\}"),
     ("(1,2]", "[1,2]"),
@@ -28,7 +30,9 @@ _WARM_UP = (
 )
 
 
+@functools.lru_cache(maxsize=64)
 def _parse(text: str) -> Any:
+    # The responses to one prompt share their ground truth.
     return latex2sympy(
         text,
         is_real=not should_treat_as_complex(text),

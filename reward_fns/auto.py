@@ -9,7 +9,7 @@ from typing import Any
 
 from lipo.common import LipoError
 from lipo.common.config import nearest
-from reward_fns import counting_yes_no, math, multiple_choice, ocr, structured
+from reward_fns import counting_yes_no, math, multiple_choice, ocr, structured, video
 from reward_fns._options import MathOptions, OcrOptions, RewardOptions, StructuredOptions
 
 FAMILIES: Mapping[str, ModuleType] = MappingProxyType(
@@ -19,6 +19,7 @@ FAMILIES: Mapping[str, ModuleType] = MappingProxyType(
         "ocr": ocr,
         "multiple_choice": multiple_choice,
         "counting_yes_no": counting_yes_no,
+        "video": video,
     }
 )
 """Task families by name."""
@@ -44,11 +45,18 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "docvqa": "ocr",
         "ocrbench": "ocr",
         "mme": "counting_yes_no",
+        "nextqa": "video",
+        "llava-video-178k": "video",
     }
 )
 """Task family of each known ``data_source``; ``reward_kwargs.sources`` adds others or overrides."""
 
-_OPTIONS: dict[str, type[RewardOptions]] = {"math": MathOptions, "structured": StructuredOptions, "ocr": OcrOptions}
+_OPTIONS: dict[str, type[RewardOptions]] = {
+    "math": MathOptions,
+    "structured": StructuredOptions,
+    "ocr": OcrOptions,
+    "video": video.VideoOptions,
+}
 _FIELDS = {
     family: frozenset(field.name for field in dataclasses.fields(_OPTIONS.get(family, RewardOptions)))
     for family in FAMILIES

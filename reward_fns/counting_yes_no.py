@@ -15,16 +15,23 @@ from reward_fns._verdict import Status, Verdict, verdict
 
 _YES = frozenset(("yes", "true", "correct", "y", "是"))
 _NO = frozenset(("no", "false", "incorrect", "n", "否"))
+_NEGATION = re.compile(r"n['\u2019]t(?!\w)|(?<!\w)(?:not|never|neither|nor|unless|except)(?!\w)")
+# What follows must not change the count: three dozen are 36, three quarters less than one, "3 at most" any of four.
+_SIZED = re.compile(
+    r"\s(?:dozens?|scores?|tens|hundreds?|thousands?|millions?|percent|hal(?:f|ves)|thirds?|fourths?|quarters?|fifths?"
+    r"|sixths?|sevenths?|eighths?|ninths?|tenths?|(?:hundred|thousand)ths?|zero|squared|cubed|doubled|tripled|halved"
+    r"|at (?:most|least)|no|not|wrong|false)\b"
+)
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def _side(text: str) -> bool | None:
-    """Read yes or no from the first word; an answer that says both says neither."""
+    """Read yes or no from the first word; an answer that says both says neither, and nor does a negated yes."""
     words = _WORD.findall(text.casefold())
     yes, no = not _YES.isdisjoint(words), not _NO.isdisjoint(words)
     if yes == no or (words[0] not in _YES and words[0] not in _NO):
         return None
-    return None if "not" in words else yes
+    return None if yes and _NEGATION.search(text.casefold()) else yes
 
 
 def check(
@@ -63,7 +70,7 @@ def check(
             return verdict(Status.UNPARSED)
         return verdict(Status.EQUAL if answered == side else Status.DIFFERENT)
     count, right = parse_quantity(_digits_first(found)), parse_quantity(_digits_first(gold))
-    if count is None or right is None or count.percent:
+    if count is None or right is None or count.percent or _SIZED.search(found.casefold()):
         return verdict(Status.UNPARSED)
     return verdict(Status.EQUAL if count.value == right.value else Status.DIFFERENT)
 

@@ -142,6 +142,10 @@ def check(
             return verdict(Status.EQUAL)
         texts = _items(texts[0])
     same = _same_items(texts, _items(found), options)
+    if not same and "\n" in answer.strip():
+        # One item a line.
+        lines = [_normalise(line) for line in answer.splitlines() if line.strip()]
+        same = _same_items(texts, [line for line in lines if line], options) if all(lines) else False
     return verdict(Status.EQUAL if same else Status.DIFFERENT)
 
 

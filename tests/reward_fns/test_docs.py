@@ -1,22 +1,31 @@
 import doctest
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 
+import reward_fns
 from lipo.common import reference_table
 from reward_fns import MathOptions, OcrOptions, RewardOptions, StructuredOptions
+from reward_fns.video import VideoOptions
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "rewards.md").read_text(encoding="utf-8")
 DATA = Path(__file__).parent / "data"
 
 
-@pytest.mark.parametrize("cls", [RewardOptions, MathOptions, StructuredOptions, OcrOptions])
+@pytest.mark.parametrize("cls", [RewardOptions, MathOptions, StructuredOptions, OcrOptions, VideoOptions])
 def test_every_setting_is_described_as_it_is(cls):
     lines = TEXT.splitlines()
     for row in reference_table(cls).splitlines():
         assert row in lines
+
+
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(reward_fns.__path__)])
+def test_examples_of_each_module_run(name):
+    assert doctest.testmod(importlib.import_module(f"reward_fns.{name}")).failed == 0
 
 
 def test_examples_run():

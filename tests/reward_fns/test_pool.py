@@ -205,3 +205,37 @@ def test_workers_write_no_files(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+_UNDER_XDIST = """
+import os
+import pytest
+from reward_fns import math
+from reward_fns._pool import symbolic_pool
+
+@pytest.mark.parametrize("i", range(6))
+def test_it(i, tmp_path_factory):
+    assert math.check(f"\\\\sum_{{k=1}}^{{n}} k+{i}", f"\\\\frac{{n(n+1)}}{{2}}+{i}").correct
+    supervisor = symbolic_pool(2, 1024)._supervised.process.pid
+    with open(os.environ["PIDS"], "a") as file:
+        file.write(f"{os.environ['PYTEST_XDIST_WORKER']} {supervisor}\\n")
+"""
+
+
+@pytest.mark.slow
+def test_each_xdist_worker_has_processes_of_its_own_and_leaves_none(tmp_path):
+    (tmp_path / "test_inner.py").write_text(_UNDER_XDIST)
+    pids = tmp_path / "pids"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PIDS": str(pids)}
+    # Without the outer run's settings; one test a time to whichever worker is free.
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST"):
+        environment.pop(name, None)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "test_inner.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    seen = dict(line.split() for line in pids.read_text().splitlines())
+    assert len(seen) == 2 and len(set(seen.values())) == 2
+    deadline = time.monotonic() + 10
+    while any(psutil.pid_exists(int(pid)) for pid in seen.values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(psutil.pid_exists(int(pid)) for pid in seen.values())
