@@ -20,8 +20,8 @@ def browser_data(results: Results) -> dict[str, Any]:
 
     Returns:
         ``{"baseline", "models", "judged", "benchmarks": {name: [{"row", "question", "truth", "images", "answers"}]}}``,
-        where ``answers[model]`` holds the first response's ``correct``, ``status``, ``tokens``, ``truncated``, ``text``,
-        ``prediction``, ``judge`` and ``error``.
+        where ``answers[model]`` holds the first response's ``correct``, ``status``, ``tokens``, ``truncated``,
+        ``text``, ``prediction``, ``judge`` and ``error``.
     """
     config = results.config
     benchmarks = {}
