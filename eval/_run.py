@@ -85,6 +85,8 @@ def run(config: EvalConfig, on_progress: OnProgress | None = None) -> Results:
     )
     write_record(config, provenance)
     work = _plan(config, items, provenance)
+    if judge and any(part.missing for part in work):
+        judge.require_endpoint()
     _generate(config, work, items, report)
     return _finish(config, provenance, items, work, judge, report)
 

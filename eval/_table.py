@@ -30,8 +30,8 @@ def table(results: Results) -> Table:
             half = 50 * (cell.accuracy.high - cell.accuracy.low)
             texts.append(f"{100 * cell.accuracy.value:.1f} ±{half:.1f}\n{cell.tokens.mean.value:.0f} tokens")
         average = results.averages[model]
-        summary = f"{100 * average.accuracy:.1f}\n{average.tokens:.0f} tokens"
-        if model != config.baseline and average.tokens:
+        summary = f"{100 * average.accuracy.value:.1f}\n{average.tokens.value:.0f} tokens"
+        if model != config.baseline:
             ratio = results.comparisons[model]["average"].token_ratio
             summary += f" ({100 * (ratio.value - 1):+.0f} %)" if ratio else ""
         output.add_row(escape(model), *texts, summary)

@@ -30,6 +30,8 @@ class _Job:
 
     request: Request
     deaths: int = 0
+    alone: int = 0
+    """How often it was the only one that the replica held."""
 
 
 @dataclass
@@ -45,7 +47,7 @@ class ReplicaPool:
     """Replicas that answer questions with one model after another.
 
     Needs an initialised Ray. A replica that dies is replaced and its requests are asked again, in ever smaller
-    batches; a request that kills a replica while it is alone there gets an error for an answer.
+    batches; a request that kills two replicas while it is alone there gets an error for an answer.
 
     Args:
         sampling: How answers are drawn.
@@ -195,7 +197,10 @@ class _Run:
             ) from error
         for job in jobs:
             job.deaths += 1
-        if len(jobs) == 1 and jobs[0].deaths > 2:
+        if len(jobs) == 1:
+            jobs[0].alone += 1
+        # Twice: once may be chance, such as a node that is lost.
+        if len(jobs) == 1 and jobs[0].alone >= 2:
             self._deliver([_convict(jobs[0], error)])
         else:
             self._queue.extendleft(reversed(jobs))

@@ -63,11 +63,11 @@ class Judge:
         cache: JSONL file of replies.
 
     Raises:
-        LipoError: A config that cannot work, a missing key, or an endpoint that cannot be reached.
+        LipoError: A config that cannot work, or a missing key.
     """
 
     def __init__(self, config: JudgeConfig, cache: Path) -> None:
-        """Check the configuration and the connection."""
+        """Check the configuration; connect to nothing yet."""
         import openai
 
         _check(config)
@@ -80,6 +80,15 @@ class Judge:
             timeout=config.timeout,
             max_retries=config.retries,
         )
+
+    def require_endpoint(self) -> None:
+        """Find out before long work whether the endpoint is there and takes the key.
+
+        Raises:
+            LipoError: It is not, or does not.
+        """
+        import openai
+
         try:
             self._client.models.list()
         except openai.NotFoundError:

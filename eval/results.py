@@ -71,9 +71,9 @@ class Cell:
 class Average:
     """One model over all benchmarks, each with equal weight."""
 
-    accuracy: float
-    tokens: float
-    judge: float | None
+    accuracy: Estimate
+    tokens: Estimate
+    judge: Estimate | None
     """None without a judge."""
 
 

@@ -6,7 +6,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -114,4 +114,5 @@ def write_scores(path: Path, rows: Iterable[ScoredAnswer]) -> None:
     """Write scored answers as JSONL, whole or not at all; replaces an older scoring."""
     with atomic_write(path) as file:
         for row in rows:
-            file.write(json.dumps(asdict(row)) + "\n")
+            # vars, not asdict, which copies deeply and takes longer than the scoring.
+            file.write(json.dumps(vars(row)) + "\n")

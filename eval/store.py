@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -123,7 +123,7 @@ class RowWriter:
 
     def __call__(self, rows: Iterable[Keyed]) -> None:
         """Append rows."""
-        data = memoryview("".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
+        data = memoryview("".join(json.dumps(vars(row)) + "\n" for row in rows).encode())
         while data:
             data = data[os.write(self._handle, data) :]
 

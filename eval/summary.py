@@ -12,6 +12,7 @@ from eval.scoring import ScoredAnswer
 from eval.sources import Item
 from eval.statistics import (
     Estimate,
+    average,
     bootstrap,
     mcnemar_exact,
     mean_interval,
@@ -31,11 +32,11 @@ def summarise(results: Results) -> None:
         results.breakdowns[model] = {
             name: _break_down(results.items[name], table, clusters[name]) for name, table in per_benchmark.items()
         }
-        judged = [cell.judge.value for cell in cells.values() if cell.judge]
+        judged = [cell.judge for cell in cells.values() if cell.judge]
         results.averages[model] = Average(
-            accuracy=float(np.mean([cell.accuracy.value for cell in cells.values()])),
-            tokens=float(np.mean([cell.tokens.mean.value for cell in cells.values()])),
-            judge=float(np.mean(judged)) if judged else None,
+            accuracy=average([cell.accuracy for cell in cells.values()]),
+            tokens=average([cell.tokens.mean for cell in cells.values()]),
+            judge=average(judged) if judged else None,
         )
     for model in config.models:
         if model == config.baseline:

@@ -46,24 +46,22 @@ def scatter(results: Results, benchmark: str) -> str:
     points = {}
     for model, colour in colours(results).items():
         if benchmark == "average":
-            average = results.averages[model]
-            points[model] = (average.tokens, 100 * average.accuracy)
-            bars: dict[str, Any] = {}
+            tokens, accuracy = results.averages[model].tokens, results.averages[model].accuracy
         else:
             cell = results.cells[model][benchmark]
-            points[model] = (cell.tokens.mean.value, 100 * cell.accuracy.value)
-            bars = {
-                "xerr": [
-                    [cell.tokens.mean.value - cell.tokens.mean.low],
-                    [cell.tokens.mean.high - cell.tokens.mean.value],
-                ],
-                "yerr": [
-                    [100 * (cell.accuracy.value - cell.accuracy.low)],
-                    [100 * (cell.accuracy.high - cell.accuracy.value)],
-                ],
-            }
-        x, y = points[model]
-        axes.errorbar([x], [y], **bars, fmt="o", color=colour, capsize=2, elinewidth=1, markersize=7)
+            tokens, accuracy = cell.tokens.mean, cell.accuracy
+        points[model] = (tokens.value, 100 * accuracy.value)
+        axes.errorbar(
+            [tokens.value],
+            [100 * accuracy.value],
+            xerr=[[tokens.value - tokens.low], [tokens.high - tokens.value]],
+            yerr=[[100 * (accuracy.value - accuracy.low)], [100 * (accuracy.high - accuracy.value)]],
+            fmt="o",
+            color=colour,
+            capsize=2,
+            elinewidth=1,
+            markersize=7,
+        )
     front = pareto_front(points)
     axes.plot(*zip(*[points[m] for m in front], strict=True), ":", color="#999999", zorder=0)
     axes.margins(x=0.18, y=0.15)

@@ -65,7 +65,7 @@ def _best(results: Results, names: list[str]) -> dict[str, float]:
     if len(results.config.models) < 2:
         return dict.fromkeys([*names, "average"], -1.0)
     best = {name: max(cells[name].accuracy.value for cells in results.cells.values()) for name in names}
-    return {**best, "average": max(average.accuracy for average in results.averages.values())}
+    return {**best, "average": max(average.accuracy.value for average in results.averages.values())}
 
 
 def _averaged(names: list[str]) -> list[str]:

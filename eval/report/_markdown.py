@@ -39,7 +39,7 @@ def render_markdown(results: Results, verdicts: Sequence[Verdict], title: str) -
         cells = [results.cells[model][name] for name in config.benchmarks]
         texts = [f"{100 * c.accuracy.value:.1f} % · {c.tokens.mean.value:.0f} tokens" for c in cells]
         average = results.averages[model]
-        texts.append(f"{100 * average.accuracy:.1f} % · {average.tokens:.0f} tokens")
+        texts.append(f"{100 * average.accuracy.value:.1f} % · {average.tokens.value:.0f} tokens")
         lines.append(f"| {model} | " + " | ".join(texts) + " |")
     for name in config.benchmarks:
         lines += ["", f"## {name} ({len(results.items[name])} items)", ""]

@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 
 from eval import BenchmarkConfig, EvalConfig, Results
+from eval._keys import plan_samples
+from eval._record import Provenance, write_record
 from eval.scoring import ScoredAnswer
-from eval.sources import Item
+from eval.sources import Item, read_items
+from eval.store import Answer, RowStore
 from eval.summary import summarise
+from recipes.tiny.make_data import make_frame
 from recipes.tiny.tasks import make_sample
 
 
@@ -61,3 +65,26 @@ def _draw(rng, accuracy, tokens, items):
             )
         )
     return rows
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """``stored(items)``: the ``out`` of an evaluation whose model directories are gone; every other answer is right."""
+
+    def store(items=6):
+        source, out = tmp_path / "math.parquet", tmp_path / "out"
+        make_frame("math", "test", items).to_parquet(source)
+        models = {name: tmp_path / "gone" / name for name in ("base", "expert")}
+        config = EvalConfig(models, "base", {"math": BenchmarkConfig(source, "math")}, out)
+        provenance = Provenance({"vllm": "vllm 0"}, {name: name * 8 for name in models})
+        write_record(config, provenance)
+        for name in models:
+            questions = read_items("math", config.benchmarks["math"])
+            samples = plan_samples(questions, name * 8, config.sampling, config.engine, "vllm 0")
+            with RowStore(out / "answers" / name / "math.jsonl", Answer).writing() as append:
+                for s in samples:
+                    text = f"<think>so</think>\\boxed{{{s.item.ground_truth if s.item.index % 2 else 'x'}}}"
+                    append([Answer(s.key, s.item.index, 0, text, 9, 3, 20, "stop")])
+        return out
+
+    return store

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def _rows(corrects, tokens, samples=1, **changes):
     return rows
 
 
-def _results(scores, margin=0.01):
+def _results(scores, margin=0.01, items=None):
     names = list(next(iter(scores.values())))
     config = EvalConfig(
         models={m: Path(m) for m in scores},
@@ -40,7 +41,7 @@ def _results(scores, margin=0.01):
         out=Path("out"),
         margin=margin,
     )
-    items = {n: [Item(i, (("user", "?"),), (), "1") for i in range(len(scores["base"][n]))] for n in names}
+    items = items or {n: [Item(i, (("user", "?"),), (), "1") for i in range(len(scores["base"][n]))] for n in names}
     results = Results(config, {"vllm": "0"}, dict.fromkeys(scores, "f"), items, scores)
     summarise(results)
     return results
@@ -88,7 +89,9 @@ def test_average_weighs_benchmarks_equally():
     base = {"math": _rows([1, 0], [10, 10]), "ocr": _rows([1] * 10, [30] * 10)}
     expert = {"math": _rows([1, 1], [10, 10]), "ocr": _rows([1] * 10, [10] * 10)}
     results = _results({"base": base, "expert": expert})
-    assert (results.averages["base"].accuracy, results.averages["base"].tokens) == (0.75, 20.0)
+    average = results.averages["base"]
+    assert (average.accuracy.value, average.tokens.value, average.judge) == (0.75, 20.0, None)
+    assert 0 <= average.accuracy.low < 0.75 < average.accuracy.high <= 1
     average = results.comparisons["expert"]["average"]
     assert (average.accuracy_difference.value, average.token_ratio.value, average.items) == (0.25, 0.5, 12)
     assert average.p_value is None
@@ -128,3 +131,52 @@ def test_json_is_plain_and_whole(make_results, tmp_path):
     assert set(data["cells"]["math"]["ocr"]["accuracy"]) == {"value", "low", "high"}
     assert set(data["comparisons"]) == {"math"} and set(data["comparisons"]["math"]) == {"math", "ocr", "average"}
     assert data["benchmarks"]["ocr"] == {"source": "ocr.parquet", "scorer": "ocr", "items": 20}
+
+
+def test_several_samples_give_pass_and_majority():
+    rows = _rows([1, 0, 0, 0, 1, 1, 0, 1], [10] * 8, samples=4)
+    rows = [replace(row, prediction="7" if row.correct else "9") for row in rows]
+    cell = _results({"base": {"math": rows}}).cells["base"]["math"]
+    assert {k: e.value for k, e in cell.pass_at.items()} == pytest.approx({"1": 0.5, "2": 0.75, "4": 1.0})
+    assert cell.majority.value == 0.5 and cell.accuracy.value == 0.5
+    alone = _results({"base": {"math": _rows([1, 0], [5, 5])}}).cells["base"]["math"]
+    assert (alone.pass_at, alone.majority) == ({}, None)
+
+
+def test_questions_about_one_image_widen_every_interval():
+    def cells(images):
+        scores = {"base": {"m": _rows([1, 1, 0, 0] * 50, [9] * 200)}, "x": {"m": _rows([1, 1, 1, 1] * 50, [5] * 200)}}
+        items = [Item(i, (("user", f"{i}?"),), (bytes([i // images]),), "1") for i in range(200)]
+        results = _results(scores, items={"m": items})
+        return results.cells["base"]["m"], results.comparisons["x"]["m"]
+
+    (alone, change), (shared, clustered) = cells(1), cells(2)
+    assert (alone.clusters, shared.clusters) == (200, 100)
+    assert (shared.accuracy.value, clustered.accuracy_difference.value) == (0.5, 0.5)
+    assert shared.accuracy.low < alone.accuracy.low - 0.02
+    assert clustered.accuracy_difference.low < change.accuracy_difference.low - 0.02
+    assert clustered.p_value == pytest.approx(0.5**49) and change.p_value == pytest.approx(0.5**99)
+
+
+def test_categories_have_cells_of_their_own():
+    groups = [{"subject": "algebra"}, {"subject": "geometry", "level": "hard"}, {"subject": "geometry"}, {}]
+    items = [Item(i, (("user", "?"),), (), "1", groups=g) for i, g in enumerate(groups)]
+    results = _results({"base": {"m": _rows([1, 1, 0, 1], [10, 20, 30, 40])}}, items={"m": items})
+    found = results.breakdowns["base"]["m"]
+    assert {g: {v: c.items for v, c in values.items()} for g, values in found.items()} == {
+        "subject": {"algebra": 1, "geometry": 2},
+        "level": {"hard": 1},
+    }
+    cell = found["subject"]["geometry"]
+    assert (cell.accuracy.value, cell.tokens.mean.value) == (0.5, 25.0)
+    json.dumps(results.to_json(), allow_nan=False)
+
+
+def test_the_judge_has_a_column_of_its_own():
+    rows = _rows([1, 0, 1, 0], [5] * 4, row3={"status": "error", "error": "bad image"})
+    verdicts = ["right", "right", "unclear", None]
+    rows = [replace(row, judge=verdict) for row, verdict in zip(rows, verdicts, strict=True)]
+    results = _results({"base": {"math": rows}})
+    cell = results.cells["base"]["math"]
+    assert (cell.accuracy.value, cell.judge.value, cell.judge_unclear) == (0.5, 0.5, 1)
+    assert results.averages["base"].judge.value == 0.5

@@ -1,16 +1,9 @@
-"""Real vLLM in real Ray actors: whole runs, and runs that are killed, interrupted and continued."""
+"""Real vLLM in real Ray actors: whole runs, and runs without work."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-import uuid
 from dataclasses import replace
-from pathlib import Path
 
-import psutil
 import pytest
 
 import eval as evaluation
@@ -19,7 +12,6 @@ from lipo.common import LipoError
 from recipes.tiny.make_data import make_frame
 from recipes.tiny.model import build_model, save_model
 
-ROOT = Path(__file__).parents[2]
 ENGINE = EngineConfig(replicas=2, dtype="float32", max_model_len=256, max_num_seqs=16, kv_cache_gb=0.1)
 
 
@@ -98,110 +90,3 @@ def _share_equal(a, b):
     """Other batch sizes may round differently in the last bit, which now and then tips a token."""
     assert a.keys() == b.keys()
     return sum(a[key] == b[key] for key in a) / len(a)
-
-
-class _Driver:
-    """``lipo eval`` in a process of its own, whose descendants are known by a variable of their environment."""
-
-    def __init__(self, recipe, log):
-        self.mark = uuid.uuid4().hex
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", "from lipo.cli import main; main()", "eval", str(recipe)],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "LIPO_TEST_MARK": self.mark},
-            stdout=log.open("w"),
-            stderr=subprocess.STDOUT,
-            cwd=recipe.parent,
-            start_new_session=True,
-        )
-
-    def family(self):
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("LIPO_TEST_MARK") == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-    def wait_until_gone(self):
-        until = time.monotonic() + 30
-        while (left := self.family()) and time.monotonic() < until:
-            time.sleep(0.2)
-        assert not left, [p.cmdline() for p in left]
-
-
-@pytest.fixture
-def start():
-    drivers = []
-
-    def start(recipe, log):
-        drivers.append(_Driver(recipe, log))
-        return drivers[-1]
-
-    yield start
-    for process in [p for driver in drivers for p in driver.family()]:
-        process.kill()
-
-
-def _wait_for_rows(path, count, driver, log):
-    until = time.monotonic() + 600
-    while time.monotonic() < until:
-        if path.exists() and path.read_bytes().count(b"\n") >= count:
-            return
-        assert driver.process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_killed_interrupted_and_robbed_of_replicas_it_ends_with_the_same_answers(tmp_path, models, start):
-    config = _config(tmp_path, models, make_frame("math", "test", 160), temperature=0.0, max_tokens=150)
-    undisturbed = replace(config, out=tmp_path / "undisturbed")
-    evaluation.run(undisturbed)
-
-    recipe, log = tmp_path / "eval.yaml", tmp_path / "log.txt"
-    recipe.write_text(
-        json.dumps(
-            {
-                "models": {name: str(path) for name, path in models.items()},
-                "baseline": "base",
-                "benchmarks": {"math": {"source": str(tmp_path / "math.parquet"), "scorer": "math"}},
-                "out": str(config.out),
-                "sampling": {"temperature": 0.0, "max_tokens": 150},
-                "engine": {name: getattr(ENGINE, name) for name in ENGINE.__dataclass_fields__},
-            }
-        )
-    )
-    base, expert = (config.out / "answers" / model / "math.jsonl" for model in ("base", "expert"))
-
-    killed = start(recipe, log)
-    _wait_for_rows(base, 20, killed, log)
-    killed.process.kill()
-    killed.process.wait()
-    killed.wait_until_gone()
-    rows = base.read_bytes().count(b"\n")
-    assert 20 <= rows < 160
-    with base.open("ab") as file:
-        file.write(b'{"key": "torn')
-
-    interrupted = start(recipe, log)
-    _wait_for_rows(base, rows + 20, interrupted, log)
-    os.killpg(interrupted.process.pid, signal.SIGINT)
-    assert interrupted.process.wait(60) == 130, log.read_text()
-    assert "Traceback" not in log.read_text() and "continues where it stopped" in log.read_text()
-    interrupted.wait_until_gone()
-
-    robbed = start(recipe, log)
-    _wait_for_rows(expert, 20, robbed, log)
-    replicas = [p for p in robbed.family() if "Replica" in " ".join(p.cmdline())]
-    assert len(replicas) == 2
-    replicas[0].kill()
-    assert robbed.process.wait(600) == 0, log.read_text()
-    robbed.wait_until_gone()
-    assert (config.out / "report.html").exists() and "Traceback" not in log.read_text()
-
-    for model in models:
-        assert len(_answers(config.out, model)) == 160
-        assert _share_equal(_answers(config.out, model), _answers(undisturbed.out, model)) > 0.97
