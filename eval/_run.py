@@ -11,6 +11,7 @@ from pathlib import Path
 from eval._keys import Sample, fingerprint_model, plan_samples, vllm_version
 from eval._record import RECORD, Provenance, read_record, write_record
 from eval.benchmarks import resolve_benchmark
+from eval.benchmarks.scores import published_results
 from eval.claims import check_claims
 from eval.claims import judge as judge_claims
 from eval.config import EvalConfig, check_config, check_models
@@ -174,6 +175,7 @@ def _finish(
         write_scores(config.out / "scores" / part.model / f"{part.benchmark}.jsonl", rows)
         results.scores[part.model][part.benchmark] = rows
     summarise(results)
+    results.published = published_results(config.benchmarks, items, results.scores)
     results.claims = judge_claims(config.claims, results)
     results.write_json(config.out / "results.json")
     return results

@@ -37,6 +37,9 @@ class BenchmarkConfig:
         help="Null to tell by the source's name.",
         choices=("tsv", "csv", "jsonl", "parquet", "huggingface"),
     )
+    hub: str | None = option(
+        None, help="owner/name of a Hugging Face dataset, read from its cache or over the network, in place of source."
+    )
     split: str | None = option(None, help="Split of a Hugging Face dataset; null for the declaration's, or the only.")
     measure: str | None = option(
         None,

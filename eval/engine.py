@@ -204,7 +204,7 @@ class _Run:
 
 def _to_request(sample: Sample) -> Request:
     item = sample.item
-    return Request(sample.key, item.index, sample.number, item.messages, tuple(item.images), sample.seed)
+    return Request(sample.key, item.index, sample.number, item.messages, item.images, sample.seed)
 
 
 def _convict(job: _Job, error: Exception) -> Answer:

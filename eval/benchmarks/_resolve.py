@@ -75,20 +75,25 @@ def resolve_benchmark(name: str, config: BenchmarkConfig, data_dir: Path | None 
         data_dir: Folder of benchmark data; None for ``$LIPO_DATA``, else ``data``.
 
     Returns:
-        With ``source``, ``scorer`` and ``measure``; and ``declaration``, but for verl's format.
+        With ``source`` or ``hub``, ``measure``, ``declaration`` (but for verl's format), and ``scorer``, unless the
+        declaration names several.
 
     Raises:
         LipoError: Neither a source nor a declaration; or no data, with the places looked at.
     """
     declaration = config.declaration
-    if declaration is None and (config.source is None or (config.scorer is None and name in benchmark_names())):
+    if declaration is None and ((config.source is None and config.hub is None) or (config.scorer is None and name in benchmark_names())):
         declaration = name
-    if declaration is None and config.source is not None and not _is_parquet(config.source, config.format):
+    if declaration is None and (config.source is None or not _is_parquet(config.source, config.format)):
         declaration = "generic"
     if declaration is None:
         return replace(config, scorer=config.scorer or "auto", measure=config.measure or "acc")
     benchmark = find_declaration(declaration)
-    source = config.source or _find_data(Path(declaration).stem, benchmark, data_directory(data_dir))
+    source = config.source
+    if source is None and config.hub is None:
+        source = _find_data(Path(declaration).stem, benchmark, data_directory(data_dir))
+    if declaration.endswith((".yaml", ".yml")):
+        declaration = str(Path(declaration).absolute())
     scorer = config.scorer or (benchmark.scorers[0].use if len(benchmark.scorers) == 1 else None)
     return replace(
         config,
@@ -114,30 +119,32 @@ def _find_data(name: str, benchmark: Benchmark, directory: Path) -> Path:
     )
 
 
-def select_benchmarks(words: Sequence[str], data_dir: Path | None = None) -> dict[str, BenchmarkConfig]:
+def select_benchmarks(words: Sequence[str]) -> dict[str, BenchmarkConfig]:
     """Make the benchmarks of a command line.
 
     Args:
-        words: Names of declared benchmarks; files or folders, which are read as the generic table or, if parquet, in
-            verl's format; or ``NAME=FILE``.
-        data_dir: Folder of benchmark data.
+        words: Names of declared benchmarks; YAML declarations; files or folders, which are read as the generic table
+            or, if parquet, in verl's format; or ``NAME=FILE``.
 
     Returns:
-        Name → resolved configuration, in order.
+        Name → configuration, in order; :func:`resolve_benchmark` finds the data.
 
     Raises:
-        LipoError: An unknown name, no data, or two benchmarks of one name.
+        LipoError: An unknown name, or two benchmarks of one name.
     """
     selected: dict[str, BenchmarkConfig] = {}
     for word in words:
-        name, separator, path = word.rpartition("=") if "=" in word else (word, "", "")
-        config = BenchmarkConfig(source=Path(path)) if separator else BenchmarkConfig()
-        if not separator and word not in benchmark_names() and (Path(word).exists() or "/" in word or "." in word):
-            if word.endswith((".yaml", ".yml")):
-                name, config = Path(word).stem, BenchmarkConfig(declaration=word)
-            else:
-                name, config = Path(word).stem, BenchmarkConfig(source=Path(word))
+        name, separator, path = word.partition("=")
+        if not separator:
+            name, path = Path(word).stem, word
+        if path.endswith((".yaml", ".yml")):
+            config = BenchmarkConfig(declaration=path)
+        elif separator or Path(path).exists() or "/" in path or "." in path:
+            config = BenchmarkConfig(source=Path(path))
+        else:
+            find_declaration(word)
+            config = BenchmarkConfig()
         if name in selected:
             raise LipoError(f"two benchmarks are called '{name}'", "write NAME=FILE")
-        selected[name] = resolve_benchmark(name, config, data_dir)
+        selected[name] = config
     return selected

@@ -38,13 +38,9 @@ def read_items(name: str, config: BenchmarkConfig) -> list[Item]:
     """
     config = resolve_benchmark(name, config)
     benchmark = find_declaration(config.declaration) if config.declaration else None
-    source = config.source or Path(name)
-    if not source.exists() and not (benchmark and benchmark.hub):
-        raise LipoError(f"benchmark '{name}' has no file at {source}", "create it or correct 'source'")
-    kind = config.format or guess_format(source)
+    source, kind = _place(name, config)
     hub = benchmark.hub if benchmark else None
-    split = config.split or (hub.split if hub else None)
-    rows = stream_rows(source, kind, split, hub.subset if hub else None)
+    rows = stream_rows(source, kind, config.split or (hub.split if hub else None), hub.subset if hub else None)
     layout = _declared_layout(benchmark, name) if benchmark else _verl_layout()
     items = [_checked(item, config) for item in _read(rows, layout, config, source, kind != "jsonl")]
     if not items:
@@ -52,6 +48,15 @@ def read_items(name: str, config: BenchmarkConfig) -> list[Item]:
     if all(item.error for item in items):
         raise LipoError(f"no row of {source} can be used; the first: {items[0].error}", layout.help)
     return items
+
+
+def _place(name: str, config: BenchmarkConfig) -> tuple[Path, str]:
+    """Return where the data is, and its format."""
+    if config.source is None:
+        return Path(config.hub or name), "huggingface"
+    if not config.source.exists():
+        raise LipoError(f"benchmark '{name}' has no file at {config.source}", "create it or correct 'source'")
+    return config.source, config.format or guess_format(config.source)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def stream_rows(path: Path, kind: str, split: str | None = None, subset: str | N
         LipoError: The file as a whole cannot be read.
     """
     if kind != "huggingface" and not path.is_file():
-        raise LipoError(f"no file at {path}", "create it, correct 'source', or run 'lipo data fetch'")
+        raise LipoError(f"{path} is no file", f"give a {kind} file, or correct 'format'")
     try:
         if kind in ("tsv", "csv"):
             yield from _table(path, "\t" if kind == "tsv" else ",")
@@ -135,8 +135,6 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 
 def _huggingface(path: Path, split: str | None, subset: str | None) -> Iterator[Row]:
-    if not path.exists() and not is_hub_name(path):
-        raise LipoError(f"no folder at {path}", "give the folder of a Hugging Face dataset, or its name as owner/name")
     import datasets
 
     stored = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
@@ -167,11 +165,6 @@ def _pick_split(path: Path, data: Any, split: str | None) -> Any:
         what = f"no split '{split}'" if split else "several splits"
         raise LipoError(f"{path} has {what}", f"set 'split' to one of {', '.join(map(str, data))}")
     return data[split]
-
-
-def is_hub_name(path: Path) -> bool:
-    """Whether a path that does not exist may be the name of a dataset on the Hugging Face Hub."""
-    return not path.is_absolute() and len(path.parts) == 2 and ".." not in path.parts and not path.suffix
 
 
 def _plain(row: Row) -> Row:

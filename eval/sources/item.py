@@ -38,7 +38,7 @@ class Item:
     def __post_init__(self) -> None:
         """Give the cluster its default."""
         if not self.cluster:
-            digests = image_digests(self.images)
+            digests = self.image_digests
             name = f"images {hashlib.sha256(b''.join(digests)).hexdigest()[:16]}" if digests else f"item {self.index}"
             object.__setattr__(self, "cluster", name)
 
@@ -48,9 +48,14 @@ class Item:
         return "\n".join(text for _, text in self.messages)
 
     @property
+    def image_digests(self) -> tuple[bytes, ...]:
+        """SHA-256 of every image."""
+        return image_digests(self.images)
+
+    @property
     def content_hash(self) -> str:
         """SHA-256 of what the model gets to see."""
         digest = hashlib.sha256(json.dumps(self.messages).encode())
-        for image in image_digests(self.images):
+        for image in self.image_digests:
             digest.update(image)
         return digest.hexdigest()

@@ -11,15 +11,13 @@ import typer
 from rich.console import Console
 
 import lipo
+from lipo.cli.data import data
 from lipo.cli.demo import demo
 from lipo.cli.doctor import doctor
 from lipo.cli.evaluate import evaluate
 from lipo.cli.merge import merge
-<<<<<<< HEAD
 from lipo.cli.run import run
-=======
 from lipo.cli.score import score
->>>>>>> engine
 from lipo.cli.train import train
 from lipo.common import LipoError
 
@@ -58,6 +56,7 @@ app.command("train")(train)
 app.command("merge")(merge)
 app.command("eval")(evaluate)
 app.command("score")(score)
+app.add_typer(data, name="data")
 app.command("doctor")(doctor)
 
 
