@@ -82,7 +82,9 @@ def resolve_benchmark(name: str, config: BenchmarkConfig, data_dir: Path | None 
         LipoError: Neither a source nor a declaration; or no data, with the places looked at.
     """
     declaration = config.declaration
-    if declaration is None and ((config.source is None and config.hub is None) or (config.scorer is None and name in benchmark_names())):
+    if declaration is None and (
+        (config.source is None and config.hub is None) or (config.scorer is None and name in benchmark_names())
+    ):
         declaration = name
     if declaration is None and (config.source is None or not _is_parquet(config.source, config.format)):
         declaration = "generic"
