@@ -21,10 +21,11 @@ setup(
     packages=find_packages(include=["lipo*", "reward_fns*", "merge*", "eval*", "recipes*"]),
     package_data={
         "recipes": ["**/*.yaml", "tiny/base/*"],
-        "eval": ["report/*.jinja", "report/*.css", "report/*.js"],
+        "eval": ["benchmarks/declared/*.yaml", "report/*.jinja", "report/*.css", "report/*.js"],
         "lipo": ["py.typed"],
     },
     install_requires=[
+        "datasets",
         "huggingface-hub",
         "hydra-core>=1.3",
         "jinja2",

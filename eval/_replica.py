@@ -6,6 +6,7 @@ import contextlib
 import gc
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from eval._reasoning import count_reasoning
 from eval.config import EngineConfig, SamplingConfig
 from eval.store import Answer, failed_answer
 
-_IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats decoded by Pillow itself; others (EPS) start external programs."""
 _REPORT_SECONDS = 0.5
 
@@ -26,7 +27,7 @@ class Request:
     item: int
     sample: int
     messages: tuple[tuple[str, str], ...]
-    images: tuple[bytes, ...]
+    images: Sequence[bytes]
     seed: int | None
 
 
@@ -203,5 +204,5 @@ def _engine_arguments(options: LoadOptions) -> dict[str, Any]:
 def decode_image(data: bytes) -> Any:
     from PIL import Image
 
-    with contextlib.closing(Image.open(io.BytesIO(data), formats=_IMAGE_FORMATS)) as image:
+    with contextlib.closing(Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)) as image:
         return image.convert("RGB")

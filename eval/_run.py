@@ -10,6 +10,8 @@ from pathlib import Path
 
 from eval._keys import Sample, fingerprint_model, plan_samples, vllm_version
 from eval._record import RECORD, Provenance, read_record, write_record
+from eval.benchmarks import resolve_benchmark
+from eval.benchmarks.scores import published_results
 from eval.claims import check_claims
 from eval.claims import judge as judge_claims
 from eval.config import EvalConfig, check_config, check_models
@@ -72,8 +74,7 @@ def run(config: EvalConfig, on_progress: OnProgress | None = None) -> Results:
     check_config(config)
     check_models(config)
     check_claims(config.claims, config)
-    for benchmark in config.benchmarks.values():
-        find_scorer(benchmark.scorer)
+    config = _resolve(config)
     items = {name: read_items(name, benchmark) for name, benchmark in config.benchmarks.items()}
     judge = _open_judge(config)
     provenance = Provenance(
@@ -112,6 +113,7 @@ def score(out: Path, overrides: Sequence[str] = (), on_progress: OnProgress | No
     config, provenance = read_record(out, overrides)
     check_config(config)
     check_claims(config.claims, config)
+    config = _resolve(config)
     items = {name: read_items(name, benchmark) for name, benchmark in config.benchmarks.items()}
     judge = _open_judge(config)
     unknown = [model for model in config.models if model not in provenance.fingerprints]
@@ -123,6 +125,14 @@ def score(out: Path, overrides: Sequence[str] = (), on_progress: OnProgress | No
         count = ", ".join(f"{number} of {name}" for name, number in missing.items())
         raise LipoError(f"{out} lacks answers: {count}", f"generate them: lipo eval {out / RECORD}")
     return _finish(config, provenance, items, work, judge, on_progress or (lambda _: None))
+
+
+def _resolve(config: EvalConfig) -> EvalConfig:
+    """Find declared benchmarks and their data, and refuse scorers that do not exist."""
+    benchmarks = {name: resolve_benchmark(name, b, config.data_dir) for name, b in config.benchmarks.items()}
+    for benchmark in benchmarks.values():
+        find_scorer(benchmark.scorer or "auto")
+    return replace(config, benchmarks=benchmarks)
 
 
 def _open_judge(config: EvalConfig) -> Judge | None:
@@ -167,6 +177,7 @@ def _finish(
         write_scores(config.out / "scores" / part.model / f"{part.benchmark}.jsonl", rows)
         results.scores[part.model][part.benchmark] = rows
     summarise(results)
+    results.published = published_results(config.benchmarks, items, results.scores)
     results.claims = judge_claims(config.claims, results)
     results.write_json(config.out / "results.json")
     return results

@@ -14,13 +14,38 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """One set of questions."""
+    """One set of questions: a declared benchmark, or any file."""
 
-    source: Path = option(help="Parquet file in verl's format: prompt, images, reward_model, data_source.")
-    scorer: str = option(help="Module of reward_fns whose compute_score judges the answers: math, structured, ocr, ...")
+    source: Path | None = option(
+        None, help="File or folder of the questions; null for the declared benchmark's own in data_dir."
+    )
+    scorer: str | None = option(
+        None,
+        help="Module of reward_fns whose compute_score judges the answers: math, structured, ocr, ...; null for the "
+        "declaration's, or auto.",
+    )
     scorer_options: dict = option(factory=dict, help="Keyword arguments of the scorer.")
     limit: int | None = option(None, help="Use only the first so many rows; null for all.", minimum=1)
     image_root: Path | None = option(None, help="Folder that image paths must stay in; null for the source's folder.")
+    declaration: str | None = option(
+        None,
+        help="Declared benchmark, or a YAML file that declares one, for columns, prompt and scorer; null for the one "
+        "of this benchmark's name, else verl's format (parquet) or the generic table.",
+    )
+    format: str | None = option(
+        None,
+        help="Null to tell by the source's name.",
+        choices=("tsv", "csv", "jsonl", "parquet", "huggingface"),
+    )
+    hub: str | None = option(
+        None, help="owner/name of a Hugging Face dataset, read from its cache or over the network, in place of source."
+    )
+    split: str | None = option(None, help="Split of a Hugging Face dataset; null for the declaration's, or the only.")
+    measure: str | None = option(
+        None,
+        help="Figure of the scorer that counts: acc, or similarity in degrees; null for the declaration's, or acc.",
+        choices=("acc", "similarity"),
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +128,9 @@ class EvalConfig:
 
     models: dict[str, Path] = option(help="Label to Hugging Face directory.")
     baseline: str = option(help="Label of the model that the others are compared with.")
-    benchmarks: dict[str, BenchmarkConfig] = option(help="Name to questions and scorer.")
+    benchmarks: dict[str, BenchmarkConfig] = option(
+        help="Name to questions and scorer; 'mathvista: {}' takes the declared benchmark."
+    )
     out: Path = option(help="Directory of answers, scores and report; a second run continues there.")
     sampling: SamplingConfig = option(SamplingConfig(), help="How answers are drawn.")
     engine: EngineConfig = option(EngineConfig(), help="vLLM and its replicas.")
@@ -111,6 +138,9 @@ class EvalConfig:
     judge: JudgeConfig | None = option(None, help="Model that grades the answers, too; null for none.")
     margin: float = option(
         0.01, help="Non-inferiority margin on accuracy: 0.01 is one point.", minimum=0.0, maximum=1.0
+    )
+    data_dir: Path | None = option(
+        None, help="Folder of the declared benchmarks' data; null for $LIPO_DATA, else data."
     )
     address: str | None = option(None, help="Ray cluster, e.g. auto; null starts a local Ray and stops it at the end.")
     title: str = option("Evaluation", help="Heading of the report.")

@@ -117,6 +117,8 @@ class Results:
     comparisons: dict[str, dict[str, Comparison]] = field(default_factory=dict)
     """Model → benchmark or ``average`` → against the baseline."""
     claims: list[Verdict] = field(default_factory=list)
+    published: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """Model → benchmark → name → score; see :mod:`eval.benchmarks.scores`."""
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain data, as in ``results.json``; without questions and answers."""
@@ -139,6 +141,7 @@ class Results:
             "breakdowns": _plain(self.breakdowns),
             "averages": _plain(self.averages),
             "comparisons": _plain(self.comparisons),
+            "published": self.published,
             "claims": [asdict(verdict) for verdict in self.claims],
         }
 

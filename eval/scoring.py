@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import pkgutil
@@ -52,13 +53,18 @@ class ScoredAnswer:
     """The judge model's verdict: ``right``, ``wrong`` or ``unclear``; None where it was not asked."""
 
 
+@functools.cache
+def _public_modules() -> list[str]:
+    return [m.name for m in pkgutil.iter_modules(reward_fns.__path__) if not m.name.startswith("_")]
+
+
 def find_scorer(name: str) -> Scorer:
     """Find ``reward_fns.<name>.compute_score``.
 
     Raises:
         LipoError: No public module of that name has it.
     """
-    public = [m.name for m in pkgutil.iter_modules(reward_fns.__path__) if not m.name.startswith("_")]
+    public = _public_modules()
     if name in public:
         function = getattr(importlib.import_module(f"reward_fns.{name}"), "compute_score", None)
         if function is not None:
@@ -80,12 +86,14 @@ def score_answers(samples: Iterable[Sample], answers: dict[str, Answer], config:
     Raises:
         LipoError: Unknown scorer, or it rejects its options.
     """
-    scorer = find_scorer(config.scorer)
-    return [_score(sample, answers[sample.key], scorer, config.scorer_options) for sample in samples]
+    return [_score(sample, answers[sample.key], config) for sample in samples]
 
 
-def _score(sample: Sample, answer: Answer, scorer: Scorer, options: dict[str, Any]) -> ScoredAnswer:
+def _score(sample: Sample, answer: Answer, config: BenchmarkConfig) -> ScoredAnswer:
     item, verdict, error = sample.item, {}, answer.error
+    # A benchmark may judge its questions by several scorers: each item then names its own.
+    scorer = find_scorer(item.scorer or config.scorer or "auto")
+    options = item.scorer_options if item.scorer else config.scorer_options
     if error is None:
         try:
             verdict = scorer(item.data_source, answer.response, item.ground_truth, item.extra_info, **options)
@@ -98,7 +106,7 @@ def _score(sample: Sample, answer: Answer, scorer: Scorer, options: dict[str, An
         key=sample.key,
         item=item.index,
         sample=sample.number,
-        correct=float(verdict.get("acc", 0.0)),
+        correct=float(verdict.get(config.measure or "acc", 0.0)),
         status="error" if error else str(verdict.get("status", "")),
         well_formed=bool(verdict.get("format", False)),
         truncated=answer.finish == "length",

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 import lipo
+from lipo.cli.data import data
 from lipo.cli.demo import demo
 from lipo.cli.doctor import doctor
 from lipo.cli.evaluate import evaluate
@@ -57,6 +58,7 @@ app.command("train")(train)
 app.command("merge")(merge)
 app.command("eval")(evaluate)
 app.command("score")(score)
+app.add_typer(data, name="data")
 app.command("doctor")(doctor)
 
 

@@ -193,6 +193,8 @@ class Stages:
         return Stage(f"merge ({config.method})", inputs, (config.out,), run, needs, (config.out,), belongs)
 
     def _evaluation(self, config: EvalConfig) -> list[Stage]:
+        from eval.benchmarks import resolve_benchmark
+
         settings = _plain(config, "models", "benchmarks", "out", "address")
         needs = self._needs(config.models.values())
         results = config.out / "results.json"
@@ -203,7 +205,8 @@ class Stages:
                 found[f"model {label}"] = self._hashes.model(path)
             for name, benchmark in config.benchmarks.items():
                 found[f"benchmark {name}"] = _plain(benchmark, "source", "image_root")
-                found[f"questions {name}"] = self._hashes.content(benchmark.source)
+                source = resolve_benchmark(name, benchmark, config.data_dir).source
+                found[f"questions {name}"] = self._hashes.content(source) if source else ""
             return found
 
         def run(_: Event) -> None:

@@ -102,14 +102,10 @@ def _label_models(values: Sequence[str]) -> dict[str, str]:
 
 
 def _select_benchmarks(values: Sequence[str]) -> dict[str, dict[str, Any]]:
-    words = [word for value in values for word in value.split(",") if word]
-    selected: dict[str, dict[str, Any]] = {}
-    for word in words:
-        name, separator, path = word.partition("=")
-        if not separator:
-            name, path = Path(word).stem, word
-        selected[name] = {"source": path, "scorer": "auto"}
-    return selected
+    from eval.benchmarks import select_benchmarks
+
+    selected = select_benchmarks([word for value in values for word in value.split(",") if word])
+    return {name: dataclasses.asdict(config) for name, config in selected.items()}
 
 
 def finish(results: Results, console: Console) -> None:
@@ -124,6 +120,10 @@ def print_results(results: Results, report: Path, console: Console) -> None:
     from eval import table
 
     console.print(table(results))
+    for model, benchmarks in results.published.items():
+        for name, scores in benchmarks.items():
+            text = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
+            console.print(f"{model} on {name}, as published: {text}", markup=False, highlight=False)
     for verdict in results.claims:
         word = "[green]held[/]" if verdict.held else "[red]not held[/]"
         console.print(f"{word}: {escape(verdict.text)}\n      {escape(verdict.explanation)}", highlight=False)

@@ -119,7 +119,7 @@ def _check_limits(value: Any, meta: Mapping[str, Any], where: str) -> None:
             _check_limits(item, meta, f"{where}[{key!r}]")
         return
     choices = meta.get("choices")
-    if choices is not None and value not in choices:
+    if choices is not None and value is not None and value not in choices:
         raise LipoError(f"{where} is {value!r}", f"use one of {', '.join(map(repr, choices))}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = meta.get("minimum"), meta.get("maximum")

@@ -62,7 +62,7 @@ def test_a_bad_row_is_an_item_with_an_error(write, changes, error):
 def test_image_root_allows_other_folders(write, tmp_path, png):
     (tmp_path / "a.png").write_bytes(png(Image.new("RGB", (4, 4))))
     (tmp_path / "sub").mkdir()
-    config = write([_row(prompt="<image>?", images=["a.png"])], "sub/q.parquet")
+    config = write([_row(prompt="<image>?", images=["a.png"]), _row(prompt="?")], "sub/q.parquet")
     assert "no image at" in read_items("x", config)[0].error
     assert read_items("x", replace(config, image_root=tmp_path))[0].error is None
 
@@ -78,7 +78,7 @@ def test_limit_takes_the_first_rows(write):
         ([{"question": "1+1?"}], "no column prompt and no column reward_model"),
         ([{"prompt": "1+1?"}], "no column reward_model"),
         (pd.DataFrame({"prompt": [], "reward_model": []}), "no rows"),
-        ([_row(reward_model={"style": "rule"})], "no reward_model.ground_truth in any row"),
+        ([_row(reward_model={"style": "rule"})], "no row of .* can be used; the first: no reward_model.ground_truth"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(write, rows, message):

@@ -1,0 +1,7 @@
+"""Questions with images: from verl's parquet, VLMEvalKit's TSV, JSONL and Hugging Face datasets."""
+
+from eval.sources._images import ImageStore, StoredImages
+from eval.sources._reader import read_items
+from eval.sources.item import Item
+
+__all__ = ["ImageStore", "Item", "StoredImages", "read_items"]
