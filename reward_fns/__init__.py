@@ -2,7 +2,8 @@
 
 Each task family is a module with ``compute_score`` (verl's signature) and ``check`` (answer against ground truth):
 :mod:`reward_fns.math`, :mod:`reward_fns.structured`, :mod:`reward_fns.ocr`, :mod:`reward_fns.multiple_choice`,
-:mod:`reward_fns.counting_yes_no`, :mod:`reward_fns.video`; :mod:`reward_fns.auto` chooses among them by ``data_source``.
+:mod:`reward_fns.counting_yes_no`, :mod:`reward_fns.video`; :mod:`reward_fns.auto` chooses among them by
+``data_source``.
 """
 
 from reward_fns._extract import extract_answer
