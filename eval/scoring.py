@@ -46,6 +46,8 @@ class ScoredAnswer:
     prediction: str
     """The final answer found in the response."""
     error: str | None
+    reflections: int = 0
+    """Self-corrections in the response that change the answer, see :func:`reward_fns.find_reflections`."""
 
 
 def find_scorer(name: str) -> Scorer:
@@ -102,6 +104,7 @@ def _score(sample: Sample, answer: Answer, scorer: Scorer, options: dict[str, An
         response=answer.response,
         prediction=str(verdict.get("pred", "")),
         error=error,
+        reflections=0 if error else len(reward_fns.find_reflections(answer.response)),
     )
 
 

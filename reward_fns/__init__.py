@@ -9,17 +9,20 @@ Each task family is a module with ``compute_score`` (verl's signature) and ``che
 from reward_fns._extract import extract_answer
 from reward_fns._format import follows_format
 from reward_fns._options import MathOptions, OcrOptions, RewardOptions, StructuredOptions
+from reward_fns._reflection import Reflection, find_reflections
 from reward_fns._repetition import repeated_share
 from reward_fns._verdict import Status, Verdict
 
 __all__ = [
     "MathOptions",
     "OcrOptions",
+    "Reflection",
     "RewardOptions",
     "Status",
     "StructuredOptions",
     "Verdict",
     "extract_answer",
+    "find_reflections",
     "follows_format",
     "repeated_share",
 ]
