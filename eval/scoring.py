@@ -51,6 +51,8 @@ class ScoredAnswer:
     error: str | None
     judge: str | None = None
     """The judge model's verdict: ``right``, ``wrong`` or ``unclear``; None where it was not asked."""
+    reflections: int = 0
+    """Self-corrections in the response that change the answer, see :func:`reward_fns.find_reflections`."""
 
 
 @functools.cache
@@ -115,6 +117,7 @@ def _score(sample: Sample, answer: Answer, config: BenchmarkConfig) -> ScoredAns
         response=answer.response,
         prediction=str(verdict.get("pred", "")),
         error=error,
+        reflections=0 if error else len(reward_fns.find_reflections(answer.response)),
     )
 
 

@@ -40,6 +40,9 @@ class RewardOptions:
     max_answer_chars: int = option(
         2048, help="Longer final answers are not compared (status `too_long`).", minimum=1, maximum=100_000
     )
+    count_reflections: bool = option(
+        False, help="Add `reflections`, the number of self-corrections that change the answer; takes 0.1 ms."
+    )
 
 
 @dataclass(frozen=True)

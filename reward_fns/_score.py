@@ -9,6 +9,7 @@ from lipo.common import LipoError
 from reward_fns._extract import extract_answer
 from reward_fns._format import follows_format
 from reward_fns._options import Options, RewardOptions, parse_options
+from reward_fns._reflection import find_reflections
 from reward_fns._repetition import repeated_share
 from reward_fns._verdict import Status, Verdict, verdict
 
@@ -54,7 +55,8 @@ def score_response(
         The same keys for every response, as verl requires of a batch. Numbers become validation metrics:
         ``score`` the reward; ``acc`` 1.0 if right; ``similarity`` the accuracy part of the reward; ``format`` 1.0 if
         kept; ``repetition`` the repeated share of the response; ``unparsed`` and ``timeout`` 1.0 if that is the
-        status. Strings are skipped by verl's statistics: ``status``, and ``pred``, by which verl takes majority votes.
+        status; ``reflections`` with ``count_reflections``. Strings are skipped by verl's statistics: ``status``, and
+        ``pred``, by which verl takes majority votes.
 
     Raises:
         LipoError: The ground truth is missing, or a setting is wrong.
@@ -72,7 +74,7 @@ def score_response(
             result = verdict(Status.UNPARSED)
         elif len(answer) <= options.max_answer_chars:
             result = check(answer, ground_truth, options, extra_info)
-    return {
+    scored = {
         "score": combine(result, response, well_formed, options),
         "acc": float(result.correct),
         "similarity": result.similarity,
@@ -83,3 +85,6 @@ def score_response(
         "status": str(result.status),
         "pred": _printable(answer),
     }
+    if options.count_reflections:
+        scored["reflections"] = float(len(find_reflections(response)))
+    return scored

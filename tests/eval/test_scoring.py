@@ -60,3 +60,8 @@ def test_scores_are_written_as_rows(tmp_path):
     write_scores(tmp_path / "s.jsonl", [_score("\\boxed{13}"), _score("\ud800")])
     rows = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert [row["correct"] for row in rows] == [1.0, 0.0]
+
+
+def test_reflections_are_counted():
+    assert _score("<think>So it is 12. Wait, I forgot one. So it is 13.</think>\\boxed{13}").reflections == 1
+    assert _score("<think>So it is 13. Wait, let me check. So it is 13.</think>\\boxed{13}").reflections == 0
