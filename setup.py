@@ -27,6 +27,7 @@ setup(
     install_requires=[
         "huggingface-hub",
         "hydra-core>=1.3",
+        "ijson",
         "jinja2",
         "math-verify[antlr4_9_3]",
         "matplotlib",
