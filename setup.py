@@ -28,6 +28,7 @@ setup(
         "datasets",
         "huggingface-hub",
         "hydra-core>=1.3",
+        "ijson",
         "jinja2",
         "math-verify[antlr4_9_3]",
         "matplotlib",

@@ -72,10 +72,7 @@ def test_what_autograd_keeps_of_a_layer():
     # sdpa repeats the keys and values for every head, which flash-attention does not.
     repeated = 2 * 2 * tokens * (shape.hidden - shape.kv_width)
     measured = sum(kept.values()) - repeated
-    print(
-        measured / tokens / shape.hidden, activation_bytes(shape, tokens, checkpointing=False) / tokens / shape.hidden
-    )
-    assert activation_bytes(shape, tokens, checkpointing=False) == pytest.approx(measured, rel=0.25)
+    assert activation_bytes(shape, tokens, checkpointing=False) == pytest.approx(measured, rel=0.15)
 
 
 # (model, GPUs, card, bytes per weight, offloaded, fits): EasyR1's table of hardware for GRPO, full training
