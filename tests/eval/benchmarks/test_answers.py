@@ -41,7 +41,7 @@ def score(question):
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: f"{q['benchmark']}-{q['row']['question'][:20]}")
 def test_scores_are_those_of_a_careful_person(question):
-    marks = {text: mark for text, mark in question["answers"]}
+    marks = dict(question["answers"])
     found = dict(zip(marks, score(question), strict=True))
     assert found == {text: pytest.approx(mark, abs=1e-3) for text, mark in marks.items()}
 

@@ -87,7 +87,7 @@ def test_a_folder_of_parquet_files_as_the_hub_has_it(tmp_path, dataset):
     dataset.select([0]).to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
     assert _brief(_read(tmp_path, split="testmini")) == ROWS
     assert _brief(_read(tmp_path, split="test")) == ROWS[:1]
-    with pytest.raises(LipoError, match="several splits.*testmini"):
+    with pytest.raises(LipoError, match=r"several splits.*testmini"):
         _read(tmp_path)
     with pytest.raises(LipoError, match="no split 'val'"):
         _read(tmp_path, split="val")
