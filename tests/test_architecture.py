@@ -27,6 +27,7 @@ ALLOWED = {
     "lipo.doctor": {"lipo.common", "lipo.training"},
     "lipo.pipeline": {"lipo.common"},
     "lipo.planning": {"lipo.common"},
+    "lipo.submission": {"lipo.common"},
     "reward_fns": {"lipo.common"},
     "merge": {"lipo.common"},
     "eval": {"lipo.common", "reward_fns"},
@@ -42,6 +43,7 @@ FOREIGN = {
     "reward_fns": {"torch", "ray", "verl", "vllm", "transformers"},
     "lipo.pipeline": {"torch", "ray", "verl", "vllm", "transformers"},
     "lipo.planning": {"torch", "ray", "verl", "vllm", "transformers"},
+    "lipo.submission": {"torch", "ray", "verl", "vllm", "transformers"},
     "merge": {"verl", "vllm", "trl"},
     "eval": {"verl"},
 }
@@ -235,7 +237,7 @@ def test_tests_are_no_package():
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["train"], ["merge"], ["eval"], ["demo"], ["run"], ["plan"], ["doctor"]], ids=" ".join
+    "command", [[], ["train"], ["merge"], ["eval"], ["demo"], ["run"], ["plan"], ["submit"], ["doctor"]], ids=" ".join
 )
 def test_help_loads_nothing_heavy(command):
     code = (

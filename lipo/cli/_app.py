@@ -17,6 +17,7 @@ from lipo.cli.evaluate import evaluate
 from lipo.cli.merge import merge
 from lipo.cli.plan import plan
 from lipo.cli.run import run
+from lipo.cli.submit import submit
 from lipo.cli.train import train
 from lipo.common import LipoError
 
@@ -52,6 +53,7 @@ def _options(
 app.command("demo")(demo)
 app.command("run")(run)
 app.command("plan")(plan)
+app.command("submit")(submit)
 app.command("train")(train)
 app.command("merge")(merge)
 app.command("eval")(evaluate)

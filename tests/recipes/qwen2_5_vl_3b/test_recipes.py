@@ -46,8 +46,8 @@ def test_verl_accepts_every_combination(recipe, profile, rule):
         validate_config(config, need_reference_policy(config), need_critic(config))
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
     rollout = omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
-    omega_conf_to_dataclass(_as_the_worker_sees_it(config))
-    omega_conf_to_dataclass(config.reward.reward_manager)
+    if need_reference_policy(config):
+        omega_conf_to_dataclass(_as_the_worker_sees_it(config))
     omega_conf_to_dataclass(config.algorithm)
     _check_estimator(config)
     assert actor.engine.strategy == "fsdp2" and actor.strategy == "fsdp2"
