@@ -95,16 +95,30 @@ def _again(kind: str, recipe: Path, overrides: list[str] | tuple[str, ...]) -> s
 
 
 def _connect(address: str) -> JobSubmissionClient:
+    _use_token()
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     try:
         return JobSubmissionClient(address)
+    except AuthenticationError as error:
+        raise LipoError(
+            f"the cluster at {address} asks for a token that is not here, or is another",
+            "put the head's ~/.ray/auth_token into yours, or set RAY_AUTH_TOKEN_PATH",
+        ) from error
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise LipoError(
             f"no Ray dashboard at {address}: {reason}",
             "start it with 'ray start --head --include-dashboard=true', or forward port 8265 of the head",
         ) from error
+
+
+def _use_token() -> None:
+    """Show Ray's token where there is one: a head asks for it by default, but clients send it only when told to."""
+    places = (os.environ.get("RAY_AUTH_TOKEN_PATH"), "~/.ray/auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN") or any(place and Path(place).expanduser().is_file() for place in places):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _watch(client: JobSubmissionClient, name: str, console: Console) -> None:
