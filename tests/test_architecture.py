@@ -30,6 +30,7 @@ ALLOWED = {
     "lipo.doctor": {"lipo.common", "lipo.training"},
     "lipo.pipeline": {"lipo.common"},
     "lipo.planning": {"lipo.common"},
+    "lipo.submission": {"lipo.common"},
     "reward_fns": {"lipo.common"},
     "merge": {"lipo.common"},
     "eval": {"lipo.common", "reward_fns"},
@@ -45,6 +46,7 @@ FOREIGN = {
     "reward_fns": {"torch", "ray", "verl", "vllm", "transformers"},
     "lipo.pipeline": {"torch", "ray", "verl", "vllm", "transformers"},
     "lipo.planning": {"torch", "ray", "verl", "vllm", "transformers"},
+    "lipo.submission": {"torch", "ray", "verl", "vllm", "transformers"},
     "merge": {"verl", "vllm", "trl"},
     "eval": {"verl"},
 }

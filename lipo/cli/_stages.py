@@ -58,11 +58,7 @@ def read_recipes(config: PipelineConfig) -> Recipes:
 
     if config.data is not None and not _DATA_MODULE.fullmatch(config.data):
         raise LipoError(f"data is '{config.data}'", "name a module below recipes, such as recipes.tiny.make_data")
-    joining = []
-    if config.address:
-        # Ray refuses to declare resources of a cluster that is already there.
-        joining = ["++ray_kwargs.ray_init.num_cpus=null", "++ray_kwargs.ray_init.num_gpus=null"]
-        joining.append(f"++ray_kwargs.ray_init.address={config.address}")
+    joining = [f"++ray_kwargs.ray_init.address={config.address}"] if config.address else []
     overrides = [*config.training_overrides, *joining]
     trainings = [compose(find_recipe(path), overrides, find_model) for path in config.training]
     for what in ("experiment_name", "default_local_dir"):

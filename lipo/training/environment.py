@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 _ALWAYS = {
     "HYDRA_FULL_ERROR": "1",
@@ -44,3 +45,38 @@ def training_environment(config: DictConfig, metrics_file: Path) -> dict[str, st
     environment["VERL_FILE_LOGGER_PATH"] = str(metrics_file)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     return environment
+
+
+def join_cluster(config: DictConfig, environment: Mapping[str, str]) -> DictConfig:
+    """Adapt a configuration to a cluster that is already running: one given, or that of the Ray job we are in.
+
+    Args:
+        config: Composed configuration.
+        environment: From :func:`training_environment`.
+
+    Returns:
+        The same object where nothing needs to change. Where the configuration declares resources, hence means a Ray
+        of its own, a copy that insists on it: Ray would otherwise join any that runs on this machine, and then refuse
+        the declaration. For a cluster, a copy that neither declares resources, which
+        belong to the cluster, nor relies on the workers inheriting our environment, which they do not.
+    """
+    address = OmegaConf.select(config, "ray_kwargs.ray_init.address") or environment.get("RAY_ADDRESS")
+    declares = any(
+        OmegaConf.select(config, f"ray_kwargs.ray_init.{key}") is not None for key in ("num_cpus", "num_gpus")
+    )
+    if address == "local" or not (address or declares):
+        return config
+    joined = config.copy()
+    with open_dict(joined):
+        own = joined.ray_kwargs.ray_init
+        if not address:
+            own.address = "local"
+            return joined
+        for key in ("num_cpus", "num_gpus", "include_dashboard", "_node_ip_address", "object_store_memory"):
+            own.pop(key, None)
+        own.address = address
+        # What the whole job has already must not be set again: Ray refuses it.
+        names = [*_ALWAYS, *(_ON_CPU if config.trainer.device == "cpu" else ()), "VERL_FILE_LOGGER_PATH"]
+        sent = {name: environment[name] for name in names if name in environment and name not in os.environ}
+        OmegaConf.update(own, "runtime_env.env_vars", sent, force_add=True)
+    return joined

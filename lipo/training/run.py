@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lipo.common import LipoError, atomic_directory, atomic_write, only_one
 from lipo.common.processes import supervised
-from lipo.training.environment import training_environment
+from lipo.training.environment import join_cluster, training_environment
 from lipo.training.metrics import StepMetrics, read_history
 
 _POLL_SECONDS = 0.5
@@ -80,18 +80,19 @@ def _run_verl(
     on_step: Callable[[StepMetrics], None] | None,
     on_wait: Callable[[], None] | None,
 ) -> None:
-    with atomic_write(directory / "config.yaml") as file:
-        file.write(OmegaConf.to_yaml(config))
     metrics = directory / "metrics"
     metrics.mkdir(exist_ok=True)
     # verl's file logger truncates its file when it starts (tracking.py:541): each attempt has its own.
     attempt = metrics / f"attempt-{len(list(metrics.glob('attempt-*.jsonl'))) + 1:04d}.jsonl"
+    environment = training_environment(config, attempt)
+    with atomic_write(directory / "config.yaml") as file:
+        file.write(OmegaConf.to_yaml(join_cluster(config, environment)))
     log = directory / "log.txt"
     start_of_log = log.stat().st_size if log.exists() else 0
     command = [sys.executable, "-u", "-m", "verl.trainer.main_ppo", "--config-path", str(directory)]
     command += ["--config-name", "config", f"hydra.run.dir={directory}/hydra", "hydra.output_subdir=null"]
     reported = 0
-    with supervised(command, log, training_environment(config, attempt)) as process:
+    with supervised(command, log, environment) as process:
         while True:
             ended = process.poll() is not None
             for entry in read_history(metrics):

@@ -15,8 +15,6 @@ def test_recipe_composes_over_verls_defaults(task):
     assert config.algorithm.lipo.max_length == config.data.max_response_length
     assert config.reward.custom_reward_function.path == f"pkg://reward_fns.{task}"
     assert config.actor_rollout_ref.rollout.name == "vllm"
-    # Another Ray on the machine must not be joined: verl declares resources, which Ray then refuses.
-    assert config.ray_kwargs.ray_init.address == "local"
     # A key that only verl's own defaults know.
     assert config.actor_rollout_ref.actor.clip_ratio > 0
 
