@@ -84,7 +84,8 @@ class Pipeline:
             check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         (folder / "merge.yaml").write_text(
-            "method: amm\nbase: recipes/tiny/base\nexperts: {math: math, ocr: ocr}\nout: merged\noptions: {steps: 200}\n"
+            "method: amm\nbase: recipes/tiny/base\nexperts: {math: math, ocr: ocr}\nout: merged\n"
+            "options: {steps: 200}\n"
         )
         (folder / "eval.yaml").write_text(
             "title: t\nout: eval\nbaseline: base\nmodels: {base: recipes/tiny/base, merged: merged}\n"

@@ -55,6 +55,7 @@ def test_two_steps(name, configuration, command, recompute):
         *(sys.executable, "-m", "verl.trainer.main_ppo", "--config-path", str(base), "--config-name", "config"),
         f"algorithm.adv_estimator={name}",
         f"++algorithm.{name}.max_length=${{data.max_response_length}}",
+        "++ray_kwargs.ray_init.address=local",
         f"hydra.run.dir={command.directory}/hydra",
         *OVERRIDES.get(name, []),
         **variables,
