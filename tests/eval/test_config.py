@@ -1,11 +1,13 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from eval import BenchmarkConfig, Claim, EngineConfig, EvalConfig, JudgeConfig, SamplingConfig
-from eval.claims import check_claims
+from eval.claims import Verdict, check_claims
 from eval.config import check_config, check_models
+from eval.results import SCHEMA, Average, Cell, Comparison
 from lipo.common import LipoError, load_yaml, reference_table
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +76,24 @@ def test_a_model_without_weights_is_refused(config):
 def test_claims_about_nothing_are_refused(config, claim, message):
     with pytest.raises(LipoError, match=message):
         check_claims([claim], config)
+
+
+@pytest.mark.parametrize(
+    ("heading", "part"),
+    [("A cell", Cell), ("An average", Average), ("A comparison", Comparison), ("A verdict", Verdict)],
+)
+def test_the_documentation_lists_every_key_of_the_results(heading, part):
+    text = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+    table = text.split(f"\n{heading}:\n\n")[1].split("\n\n")[0].splitlines()[2:]
+    assert [name for row in table for name in re.findall(r"`(\w+)`", row.split("|")[1])] == list(
+        part.__dataclass_fields__
+    )
+
+
+def test_the_documentation_lists_the_top_of_the_results(make_results):
+    text = (ROOT / "docs" / "evaluation.md").read_text("utf-8").split("## results.json")[1].split("A cell:")[0]
+    assert set(make_results({"base": (0.5, 9)}, items=3).to_json()) <= set(re.findall(r"`(\w+)`", text))
+    assert f"`schema` is {SCHEMA}" in text
 
 
 @pytest.mark.parametrize("part", [EvalConfig, BenchmarkConfig, SamplingConfig, EngineConfig, JudgeConfig, Claim])

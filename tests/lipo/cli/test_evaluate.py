@@ -1,10 +1,14 @@
+import contextlib
 import io
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from eval import Progress
-from lipo.cli.evaluate import _Display, evaluate
+from lipo.cli import main
+from lipo.cli.evaluate import _Display, _label_models, evaluate, read_config
 from lipo.common import LipoError
 
 
@@ -29,6 +33,61 @@ def test_a_terminal_gets_a_bar_and_labels_are_not_markup():
     updates = [Progress("[red]", "math", 0, 40, 0, loading=True), Progress("[red]", "math", 40, 40, 900)]
     shown = _show(updates, force_terminal=True)
     assert "[red] on math" in shown and "40/40" in shown
+
+
+def test_the_judge_s_progress_is_told_apart():
+    updates = [Progress("base", "math", 40, 40, 9), Progress("base", "math", 3, 40, 0, judging=True)]
+    assert _show(updates).splitlines() == ["base on math: 40/40 answers", "base on math, judged: 3/40 answers"]
+
+
+NONE = dict.fromkeys(("models", "benchmarks", "out", "baseline", "address"))
+
+
+def test_flags_alone_make_a_configuration():
+    flags = NONE | {"models": _label_models(["new=b/x", "a/old"]), "out": "o"}
+    flags["benchmarks"] = {"q": {"source": "q.parquet", "scorer": "math"}}
+    config = read_config(["engine.dtype=float32"], flags, {"samples": 4, "temperature": None})
+    assert config.models == {"new": Path("b/x"), "old": Path("a/old")} and config.baseline == "new"
+    assert (config.sampling.samples, config.sampling.temperature, config.engine.dtype) == (4, 1.0, "float32")
+    assert config.out == Path("o") and config.benchmarks["q"].scorer == "math" and config.address is None
+
+
+def test_flags_win_over_a_recipe_and_its_overrides():
+    recipe = "recipes/tiny/eval.yaml"
+    config = read_config([recipe, "sampling.seed=3"], NONE | {"address": "auto"}, {"samples": 2})
+    assert (config.sampling.seed, config.sampling.samples, config.address) == (3, 2, "auto")
+    assert len(config.claims) == 4 and config.baseline == "base" and list(config.models)[-1] == "merged"
+    only = read_config([recipe, "claims=[]"], NONE | {"models": {"a": "x", "base": "y"}}, {})
+    assert (list(only.models), only.baseline) == (["a", "base"], "base")
+    other = read_config([recipe, "claims=[]"], NONE | {"models": {"a": "x"}}, {})
+    assert other.baseline == "a"
+    assert read_config([recipe], NONE | {"baseline": "math"}, {}).baseline == "math"
+
+
+def test_mistakes_in_flags_are_named():
+    with pytest.raises(LipoError, match="Missing argument 'recipe'"):
+        evaluate(None, [])
+    with pytest.raises(LipoError, match="two models are called 'x': a/x and b/x"):
+        _label_models(["a/x", "b/x"])
+    with pytest.raises(LipoError, match="two recipes: a and b"):
+        read_config(["a", "b"], NONE, {})
+    with pytest.raises(LipoError, match="the command line has no key 'benchmarks'"):
+        read_config([], NONE | {"models": {"a": "x"}}, {})
+    with pytest.raises(LipoError, match="samples is 0"):
+        read_config(["recipes/tiny/eval.yaml"], NONE, {"samples": 0})
+
+
+def test_flags_reach_the_evaluation(tmp_path, monkeypatch):
+    """Up to the first mistake that only the evaluation itself can find."""
+    monkeypatch.setattr(
+        sys, "argv", ["lipo", "eval", "--model", "a=nowhere", "--model", "b=there", "--out", str(tmp_path)]
+    )
+    source = tmp_path / "q.parquet"
+    source.touch()
+    sys.argv += ["--benchmarks", f"q={source}", "--samples", "2"]
+    with pytest.raises(SystemExit) as end, contextlib.redirect_stderr(io.StringIO()) as error:
+        main()
+    assert end.value.code == 2 and "no model 'a' at nowhere" in error.getvalue()
 
 
 def test_mistakes_in_the_recipe_are_named(tmp_path):
