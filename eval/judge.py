@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import queue
 import re
+import threading
 import urllib.parse
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,22 +148,32 @@ class Judge:
         content = json.dumps([self._config.model, self._config.request, prompt], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
-    def _ask(self, prompts: dict[str, str]) -> Iterable[Reply]:
+    def _ask(self, prompts: dict[str, str]) -> Iterator[Reply]:
         """Yield replies as they come."""
-        waiting = iter(prompts.items())
-        with ThreadPoolExecutor(self._config.concurrency) as pool:
-            running: set[Future[Reply]] = set()
-            try:
-                while True:
-                    # Few at a time: after an error or Ctrl-C only these are waited for.
-                    while len(running) < self._config.concurrency and (pair := next(waiting, None)):
-                        running.add(pool.submit(self._ask_one, *pair))
-                    if not running:
-                        return
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from [future.result() for future in done]
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        todo, done = deque(prompts.items()), queue.SimpleQueue[Reply | Exception]()
+
+        def work() -> None:
+            while True:
+                try:
+                    key, prompt = todo.popleft()
+                except IndexError:
+                    return
+                try:
+                    done.put(self._ask_one(key, prompt))
+                except Exception as error:
+                    done.put(error)
+
+        # Not a pool of concurrent.futures, at whose end the process waits for an endpoint that may be silent.
+        for _ in range(min(self._config.concurrency, len(prompts))):
+            threading.Thread(target=work, daemon=True).start()
+        try:
+            for _ in prompts:
+                reply = done.get()
+                if isinstance(reply, Exception):
+                    raise reply
+                yield reply
+        finally:
+            todo.clear()
 
     def _ask_one(self, key: str, prompt: str) -> Reply:
         import openai

@@ -55,6 +55,8 @@ class Cell:
     """All tokens spent, divided by the sum of accuracies; None where that is 0."""
     well_formed: float
     """Share of responses that keep the required format."""
+    reflections: float
+    """Self-corrections that change the answer, per response (:func:`reward_fns.find_reflections`)."""
     unparsed: int
     """Responses without a readable final answer."""
     truncated: int

@@ -110,6 +110,7 @@ def _cell(table: _ItemTable) -> Cell:
         answer=_lengths(table, lambda row: row.tokens - row.reasoning_tokens),
         tokens_per_correct=float(spent / right) if right else None,
         well_formed=float(np.mean([row.well_formed for row in rows])),
+        reflections=float(np.mean([row.reflections for row in rows])),
         unparsed=sum(row.status == "unparsed" for row in rows),
         truncated=sum(row.truncated for row in rows),
         errors=sum(row.error is not None for row in rows),

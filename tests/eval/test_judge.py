@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -85,6 +86,24 @@ def test_stored_replies_need_no_endpoint(tmp_path):
     with RowStore(cache, Reply).writing() as append:
         append([Reply(judge._name(judge._prompt(rows[0], item)), "Right", None)])
     assert [row.judge for row in judge.grade(rows, [item], lambda _: None)] == ["right", None]
+
+
+def test_ctrl_c_does_not_wait_for_an_endpoint_that_is_silent(tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        judge = Judge(JudgeConfig(address, "m", timeout=60.0), tmp_path / "replies.jsonl")
+        before = signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
+        begun = time.monotonic()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                judge.grade([_row("4")], [Item(0, (("user", "2+2?"),), (), "4")], lambda _: None)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert time.monotonic() - begun < 20
 
 
 @pytest.fixture
