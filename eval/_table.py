@@ -6,10 +6,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from eval.results import Results
+from eval.statistics import Estimate
 
 
 def table(results: Results) -> Table:
     """Tabulate accuracy (± half the 95 % interval, in points) and mean tokens per model and benchmark.
+
+    With several samples pass@k and maj@k, with a judge its share of right answers follow.
 
     Args:
         results: From :func:`eval.run`.
@@ -27,12 +30,21 @@ def table(results: Results) -> Table:
         cells = [results.cells[model][name] for name in config.benchmarks]
         texts = []
         for cell in cells:
-            half = 50 * (cell.accuracy.high - cell.accuracy.low)
-            texts.append(f"{100 * cell.accuracy.value:.1f} ±{half:.1f}\n{cell.tokens.mean.value:.0f} tokens")
+            lines = [_share(cell.accuracy), f"{cell.tokens.mean.value:.0f} tokens"]
+            if cell.majority:
+                k = config.sampling.samples
+                lines += [f"pass@{k} {_share(cell.pass_at[str(k)])}", f"maj@{k} {_share(cell.majority)}"]
+            if cell.judge:
+                lines.append(f"judge {_share(cell.judge)}")
+            texts.append("\n".join(lines))
         average = results.averages[model]
-        summary = f"{100 * average.accuracy.value:.1f}\n{average.tokens.value:.0f} tokens"
+        summary = f"{_share(average.accuracy)}\n{average.tokens.value:.0f} tokens"
         if model != config.baseline:
             ratio = results.comparisons[model]["average"].token_ratio
             summary += f" ({100 * (ratio.value - 1):+.0f} %)" if ratio else ""
         output.add_row(escape(model), *texts, summary)
     return output
+
+
+def _share(e: Estimate) -> str:
+    return f"{100 * e.value:.1f} ±{50 * (e.high - e.low):.1f}"
