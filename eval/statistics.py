@@ -46,7 +46,8 @@ def wilson(successes: int, n: int, confidence: float = 0.95, inflation: float = 
     p, size = successes / n, n / inflation
     centre = (p + z * z / (2 * size)) / (1 + z * z / size)
     half = z * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size)) / (1 + z * z / size)
-    return Estimate(p, max(0.0, centre - half), min(1.0, centre + half))
+    # At 0 and 1 rounding may put the limit beyond the value itself.
+    return Estimate(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
 
 
 def variance_inflation(values: np.ndarray, clusters: np.ndarray, confidence: float = 0.95) -> float:

@@ -36,6 +36,12 @@ def test_pictures_are_well_formed_and_reproducible(make_results):
     assert training(results, curves, "score", "score") == ""
 
 
+def test_nothing_or_everything_right_can_be_drawn(make_results):
+    for accuracy in (0.0, 1.1):
+        results = make_results({"base": (accuracy, 90), "math": (accuracy, 40)}, ("math", "ocr"), items=96)
+        assert "<svg" in scatter(results, "math") and "<svg" in scatter(results, "average")
+
+
 def test_models_have_colours_of_their_own(make_results):
     results = make_results({"base": (0.5, 90), **{f"m{i}": (0.5, 40) for i in range(6)}}, items=3)
     assert len(set(colours(results).values())) == 7
