@@ -12,11 +12,14 @@ from eval.sources._declared import DeclaredReader
 from lipo.common import LipoError
 
 QUESTIONS = yaml.safe_load((Path(__file__).parents[1] / "data" / "answers.yaml").read_text("utf-8"))
-ISSUE = ["mathvista", "mathvision", "mathverse", "wemath", "chartqa", "charxiv_reasoning_rules", "ocrbench", "ocr_reasoning", "mme", "mmstar", "mmmu", "textvqa", "docvqa", "generic"]
+ISSUE = {
+    *("mathvista", "mathvision", "mathverse", "wemath", "chartqa", "charxiv_reasoning_rules", "ocrbench"),
+    *("ocr_reasoning", "mme", "mmstar", "mmmu", "textvqa", "docvqa", "generic"),
+}
 
 
 def test_all_that_were_asked_for_are_declared():
-    assert set(ISSUE) <= set(benchmark_names())
+    assert set(benchmark_names()) >= ISSUE
 
 
 @pytest.mark.parametrize("name", benchmark_names())

@@ -113,6 +113,11 @@ def test_a_text_that_asks_for_an_image_too_many_is_an_error():
     )
 
 
+def test_a_picture_benchmark_asks_nothing_without_its_picture():
+    assert _read({"question": "?", "answer": "1"}, image_required=True).error == "no image"
+    assert _read({"question": "?", "answer": "1"}, (b"a",), image_required=True).error is None
+
+
 def test_rules_groups_and_clusters():
     rules = [
         ScorerRule("math", {"kind": ["number", 7]}),
