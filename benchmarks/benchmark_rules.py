@@ -213,7 +213,7 @@ def main() -> None:
     listed: list[str] = []
     for question in questions:
         name, row = question["benchmark"], question["row"]
-        for response, mark in question["answers"]:
+        for response, mark, *reason in question["answers"]:
             answer = extract_answer(response, RewardOptions(answer_style="plain")) or ""
             verdicts: dict[str, float | None] = {"ours": _own(question, response)}
             for peer in ("VLMEvalKit", "lmms-eval"):
@@ -232,7 +232,9 @@ def main() -> None:
                 if score is None or abs(wrong) > 0.02:
                     shown = "an exception" if score is None else f"{score:.3g}"
                     text = f"`{response}`".replace("|", "\\|")
-                    listed.append(f"| {name} | {row['answer']} | {text} | {mark:g} | {judge}: {shown} |")
+                    listed.append(
+                        f"| {name} | {row['answer']} | {text} | {mark:g} | {judge}: {shown} | {' '.join(reason)} |"
+                    )
     print("| benchmark | responses | ours | VLMEvalKit | lmms-eval |\n|---|---|---|---|---|")
     for name in names:
         cells = []
@@ -240,7 +242,7 @@ def main() -> None:
             high, low, total, _ = counts.get((judge, name), [0, 0, 0, 0])
             cells.append(f"{high} / {low}{f' of {total}' if total < counts['ours', name][2] else ''}" if total else "–")
         print(f"| {name} | {counts['ours', name][2]} | {' | '.join(cells)} |")
-    print("\n| benchmark | right answer | response | mark | scored |\n|---|---|---|---|---|")
+    print("\n| benchmark | right answer | response | mark | scored | why |\n|---|---|---|---|---|---|")
     print("\n".join(listed))
 
 

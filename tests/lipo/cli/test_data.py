@@ -55,7 +55,7 @@ def test_check_of_any_file_with_ones_own_declaration(lipo, tmp_path):
     (tmp_path / "q.jsonl").write_text(json.dumps({"frage": "1+1?", "antwort": "2"}) + "\n")
     assert "no row of q.jsonl can be used" in lipo("data", "check", "q.jsonl").stderr
     (tmp_path / "mine.yaml").write_text(
-        "title: Mine\nabout: Sums.\nprompt: '{{ question }}'\nscorers: [{use: math}]\n"
+        "title: Mine\nabout: Sums.\nimage_required: false\nprompt: '{{ question }}'\nscorers: [{use: math}]\n"
         "columns: {question: [frage], answer: [antwort]}\n"
     )
     done = lipo("data", "check", "q.jsonl", "--declaration", "mine.yaml")
