@@ -23,10 +23,13 @@ from typing import Any
 import yaml
 from rewards import _load_file
 
-from eval.benchmarks import find_declaration
-from eval.scoring import find_scorer
-from eval.sources._declared import DeclaredReader
-from reward_fns import RewardOptions, extract_answer
+# This script's folder would otherwise come before the packages, and its eval.py before theirs.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
+
+from eval.benchmarks import find_declaration  # noqa: E402
+from eval.scoring import find_scorer  # noqa: E402
+from eval.sources._declared import DeclaredReader  # noqa: E402
+from reward_fns import RewardOptions, extract_answer  # noqa: E402
 
 ANSWERS = Path(__file__).parents[1] / "tests" / "eval" / "data" / "answers.yaml"
 _SMP = ("vlmeval", "vlmeval.smp", "vlmeval.smp.log", "vlmeval.smp.file", "vlmeval.utils")
