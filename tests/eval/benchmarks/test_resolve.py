@@ -1,9 +1,13 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from eval import BenchmarkConfig
 from eval.benchmarks import resolve_benchmark, select_benchmarks
+from eval.sources import read_items
 from lipo.common import LipoError
 
 
@@ -58,3 +62,33 @@ def test_words_of_the_command_line(tmp_path, monkeypatch):
 def test_words_that_name_nothing(words, message):
     with pytest.raises(LipoError, match=message):
         select_benchmarks(words)
+
+
+def test_the_command_line_says_what_is_missing_before_vllm_starts(tmp_path):
+    root = Path(__file__).parents[3]
+    words = [
+        "eval",
+        "--model",
+        root / "recipes/tiny/base",
+        "--benchmarks",
+        "mathvista,mmstar",
+        "--out",
+        tmp_path / "out",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "from lipo.cli import main; main()", *map(str, words)],
+        env=os.environ | {"PYTHONPATH": str(root), "LIPO_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "no data of 'mathvista'" in done.stderr and "lipo data fetch mathvista" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_of_the_hub_without_network_says_so(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    with pytest.raises(LipoError, match="cannot read the dataset nobody/nothing"):
+        read_items("x", BenchmarkConfig(hub="nobody/nothing"))
