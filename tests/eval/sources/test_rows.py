@@ -1,8 +1,12 @@
 import csv
 import json
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eval.sources._rows import BadRow, guess_format, stream_rows
 from lipo.common import LipoError
@@ -33,6 +37,23 @@ def test_long_fields_are_read_without_changing_the_limit_for_others(tmp_path):
     assert csv.field_size_limit() == limit
 
 
+def test_inches_and_windows_line_ends(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_bytes(b'a\tb\r\n1\t5" pipe\r\n2\tplain\r\n3\t"two\r\nlines"\r\n')
+    assert [row["b"] for row in _read(path)] == ['5" pipe', "plain", "two\r\nlines"]
+
+
+@given(st.lists(st.lists(st.text(st.characters(codec="utf-8"), max_size=12), min_size=2, max_size=2), max_size=6))
+def test_what_a_csv_library_writes_is_read_back(rows):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.tsv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter="\t").writerows([["a", "b"], *rows])
+        expected = [{"a": a or None, "b": b or None} for a, b in rows if a or b]
+        found = _read(path)
+        assert [{k: None if v is None or not v.strip() else v for k, v in row.items()} for row in expected] == found
+
+
 def test_rows_of_another_width_are_rows_with_an_error(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_text("a\tb\n1\t2\n\n3\n4\t5\t6\n7\t8\n")
@@ -55,6 +76,7 @@ def test_json_lines(tmp_path):
         ("t.tsv", b"", "is empty"),
         ("t.tsv", b"a\ta\n1\t2\n", "two columns called 'a'"),
         ("t.tsv", b"a\n\xff\xfe\n", "not UTF-8"),
+        ("t.tsv", b'a\tb\n1\t2\n3\t"never closed\n5\t6\n', "cannot read row"),
         ("t.parquet", b"no parquet", "cannot read"),
         ("t.xlsx", b"", "no known format"),
     ],
