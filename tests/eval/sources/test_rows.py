@@ -109,10 +109,22 @@ def test_a_folder_of_parquet_files_as_the_hub_has_it(tmp_path, dataset):
     dataset.select([0]).to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
     assert _brief(_read(tmp_path, split="testmini")) == ROWS
     assert _brief(_read(tmp_path, split="test")) == ROWS[:1]
+    assert _brief(_read(tmp_path, usual_split="test", usual_subset="no such")) == ROWS[:1]
     with pytest.raises(LipoError, match=r"several splits.*testmini"):
         _read(tmp_path)
     with pytest.raises(LipoError, match="no split 'val'"):
         _read(tmp_path, split="val")
+
+
+def test_a_subset_as_the_hubs_card_declares_it(tmp_path, dataset):
+    for name, rows in (("one", [0]), ("two", [0, 1])):
+        (tmp_path / name).mkdir()
+        dataset.select(rows).to_parquet(tmp_path / name / "test-00000-of-00001.parquet")
+    configs = "".join(
+        f"- config_name: {n}\n  data_files:\n  - split: test\n    path: {n}/test-*\n" for n in ("one", "two")
+    )
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n# Quiz\n")
+    assert _brief(_read(tmp_path, usual_split="test", usual_subset="two")) == ROWS
 
 
 def test_what_save_to_disk_writes(tmp_path, dataset):
@@ -128,6 +140,7 @@ def test_a_folder_of_images_with_metadata(tmp_path):
     (tmp_path / "a.png").write_bytes(b"png")
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "question": "q?", "answer": "x"}\n')
     (row,) = _read(tmp_path)
+    assert _read(tmp_path, usual_split="test") == [row], "the only split will do"
     assert (row["question"], row["image"]["path"]) == ("q?", str(tmp_path / "a.png"))
 
 
