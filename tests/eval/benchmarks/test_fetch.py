@@ -13,6 +13,7 @@ import pytest
 
 from eval.benchmarks import fetch as fetching
 from eval.benchmarks.fetch import fetch_benchmark, fetch_dataset, fetch_file
+from eval.sources._rows import stream_rows
 from lipo.common import LipoError
 
 ROOT = Path(__file__).parents[3]
@@ -204,6 +205,7 @@ def test_a_dataset_of_a_hub(tmp_path, hub):
     assert not (folder / "quiz.py").exists(), "scripts are not wanted"
     done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, check=False)
     assert done.returncode == 0
+    assert list(stream_rows(folder, "huggingface", usual_split="test")) == [{"question": "1+1?", "answer": "2"}]
     with pytest.raises(LipoError, match="cannot download the dataset owner/none"):
         fetch_dataset("owner/none", tmp_path / "none")
 
