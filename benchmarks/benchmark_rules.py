@@ -23,10 +23,13 @@ from typing import Any
 import yaml
 from rewards import _load_file
 
-from eval.benchmarks import find_declaration
-from eval.scoring import find_scorer
-from eval.sources._declared import DeclaredReader
-from reward_fns import RewardOptions, extract_answer
+# This script's folder would otherwise come before the packages, and its eval.py before theirs.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
+
+from eval.benchmarks import find_declaration  # noqa: E402
+from eval.scoring import find_scorer  # noqa: E402
+from eval.sources._declared import DeclaredReader  # noqa: E402
+from reward_fns import RewardOptions, extract_answer  # noqa: E402
 
 ANSWERS = Path(__file__).parents[1] / "tests" / "eval" / "data" / "answers.yaml"
 _SMP = ("vlmeval", "vlmeval.smp", "vlmeval.smp.log", "vlmeval.smp.file", "vlmeval.utils")
@@ -213,7 +216,7 @@ def main() -> None:
     listed: list[str] = []
     for question in questions:
         name, row = question["benchmark"], question["row"]
-        for response, mark in question["answers"]:
+        for response, mark, *reason in question["answers"]:
             answer = extract_answer(response, RewardOptions(answer_style="plain")) or ""
             verdicts: dict[str, float | None] = {"ours": _own(question, response)}
             for peer in ("VLMEvalKit", "lmms-eval"):
@@ -232,7 +235,9 @@ def main() -> None:
                 if score is None or abs(wrong) > 0.02:
                     shown = "an exception" if score is None else f"{score:.3g}"
                     text = f"`{response}`".replace("|", "\\|")
-                    listed.append(f"| {name} | {row['answer']} | {text} | {mark:g} | {judge}: {shown} |")
+                    listed.append(
+                        f"| {name} | {row['answer']} | {text} | {mark:g} | {judge}: {shown} | {' '.join(reason)} |"
+                    )
     print("| benchmark | responses | ours | VLMEvalKit | lmms-eval |\n|---|---|---|---|---|")
     for name in names:
         cells = []
@@ -240,7 +245,7 @@ def main() -> None:
             high, low, total, _ = counts.get((judge, name), [0, 0, 0, 0])
             cells.append(f"{high} / {low}{f' of {total}' if total < counts['ours', name][2] else ''}" if total else "–")
         print(f"| {name} | {counts['ours', name][2]} | {' | '.join(cells)} |")
-    print("\n| benchmark | right answer | response | mark | scored |\n|---|---|---|---|---|")
+    print("\n| benchmark | right answer | response | mark | scored | why |\n|---|---|---|---|---|---|")
     print("\n".join(listed))
 
 

@@ -136,7 +136,11 @@ class Results:
             "versions": self.versions,
             "models": {m: {"path": str(p), "fingerprint": self.fingerprints[m]} for m, p in config.models.items()},
             "benchmarks": {
-                name: {"source": str(b.source), "scorer": b.scorer, "items": len(self.items[name])}
+                name: {
+                    "source": str(b.source or b.hub),
+                    "scorer": ", ".join(sorted({item.scorer or b.scorer or "auto" for item in self.items[name]})),
+                    "items": len(self.items[name]),
+                }
                 for name, b in config.benchmarks.items()
             },
             "cells": _plain(self.cells),

@@ -38,11 +38,11 @@ def _decimals(gold: str, extra_info: Mapping[str, Any] | None) -> int:
 
 def _same(gold: str, answer: str, extra_info: Mapping[str, Any] | None) -> bool | None:
     right, found = _number(gold), _number(answer)
+    places = _decimals(gold, extra_info)
     if right is None:
         raise LipoError(f"the ground truth {gold[:40]!r} is no number", "store a number, or a list of them")
     if found is None:
         return None
-    places = _decimals(gold, extra_info)
     return round(found, places) == round(right, places) if places else found == right
 
 
@@ -74,7 +74,8 @@ def check(
     if len(golds) == 1 and not isinstance(ground_truth, list | tuple):
         same = _same(golds[0], answer, extra_info)
         return verdict(Status.UNPARSED if same is None else Status.EQUAL if same else Status.DIFFERENT)
-    items = _SEPARATOR.split((clean_latex(answer) or "").strip().strip("[](){}").strip("\\").strip())
+    inner = (clean_latex(answer) or "").strip().removeprefix("\\{").removesuffix("\\}").strip("[](){} ")
+    items = _SEPARATOR.split(inner)
     if not all(items):
         return verdict(Status.UNPARSED)
     same_items = [_same(gold, item, extra_info) for gold, item in zip(golds, items, strict=False)]

@@ -102,6 +102,7 @@ class Benchmark:
         "<image> stands for the next one.",
         choices=("none", "numbered", "plain"),
     )
+    image_required: bool = option(True, help="Whether a row without an image is in error, not a question of text only.")
     groups: dict[str, Breakdown] = option(factory=dict, help="Breakdowns, by name.")
     published_score: str | None = option(
         None, help="Score over several questions that its authors define.", choices=("mme", "wemath")

@@ -71,6 +71,8 @@ class DeclaredReader:
             rule = self._rule(row, options)
             if error is not None:
                 raise ValueError(error)
+            if self._benchmark.image_required and not images:
+                raise ValueError("no image")
             text = self._render(
                 question=str(look_up(row, self._benchmark.columns.question) or ""),
                 options=_lines(options),

@@ -14,7 +14,7 @@ from eval.sources._literals import read_literal
 LONGEST_REFERENCE = 64
 """Characters; VLMEvalKit takes a shorter text in the image column for another row's index."""
 _QUOTED = re.compile(r"""['"]([^'"]*)['"]""")
-_BASE64_LIST = re.compile(r"""\[\s*['"][A-Za-z0-9+/=\s]{65}""")
+_BASE64_LIST = re.compile(r"""\s*\[\s*['"][A-Za-z0-9+/=\s]{65}""")
 _WEB = re.compile(r"(?:https?|ftp)://", re.IGNORECASE)
 _SUFFIX = re.compile(r"\.(?:png|jpe?g|webp|gif|bmp|tiff?)\Z", re.IGNORECASE)
 
@@ -40,13 +40,13 @@ def read_images(value: Any, store: ImageStore, root: Path) -> list[int | OtherRo
     Raises:
         ValueError: It is something else, or there is no such file.
     """
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and (not value or value.isspace())):
         return []
     if hasattr(value, "tolist") and not isinstance(value, bytes):
         value = value.tolist()
-    if isinstance(value, str) and value.lstrip().startswith("["):
+    if isinstance(value, str) and value[:9].lstrip().startswith("["):
         # Lists of base64 are too long for a parser; no quote can occur within one.
-        value = _QUOTED.findall(value) if _BASE64_LIST.match(value.lstrip()) else read_literal(value)
+        value = _QUOTED.findall(value) if _BASE64_LIST.match(value) else read_literal(value)
     if isinstance(value, list):
         return [image for part in value for image in read_images(part, store, root)]
     if isinstance(value, dict):
@@ -77,9 +77,13 @@ def _read_text(text: str, store: ImageStore, root: Path) -> int | OtherRow:
 
 def _decode(text: str) -> bytes:
     try:
-        data = base64.b64decode("".join(text.split()), validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError(f"the image is no base64: it begins {text[:24]!r}") from None
+        try:
+            # Some break their lines.
+            data = base64.b64decode("".join(text.split()), validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError(f"the image is no base64: it begins {text[:24]!r}") from None
     if not data:
         raise ValueError("the image is empty")
     return data

@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, overload
 
-IN_MEMORY = 256 << 20
+from lipo.common import LipoError
+
+IN_MEMORY = 64 << 20
 """Bytes of images that a store keeps in memory; the rest goes to a file without a name."""
 
 
@@ -45,13 +47,18 @@ class ImageStore:
         if len(data) <= self._left:
             self._left -= len(data)
             return data
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (lives as long as the store)
-            self._handle = self._file.fileno()
-        place = self._end, len(data)
-        written = 0
-        while written < len(data):
-            written += os.pwrite(self._handle, data[written:], self._end + written)
+        place, written = (self._end, len(data)), 0
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (lives as long as the store)
+                self._handle = self._file.fileno()
+            while written < len(data):
+                written += os.pwrite(self._handle, data[written:], self._end + written)
+        except OSError as error:
+            # Not to be taken for a fault of the row.
+            raise LipoError(
+                f"cannot keep images on disk: {error}", "free space, or set TMPDIR to another disk"
+            ) from error
         self._end += len(data)
         return place
 

@@ -40,7 +40,7 @@ def read_items(name: str, config: BenchmarkConfig) -> list[Item]:
     benchmark = find_declaration(config.declaration) if config.declaration else None
     source, kind = _place(name, config)
     hub = benchmark.hub if benchmark else None
-    rows = stream_rows(source, kind, config.split or (hub.split if hub else None), hub.subset if hub else None)
+    rows = stream_rows(source, kind, config.split, hub.split if hub else None, hub.subset if hub else None)
     layout = _declared_layout(benchmark, name) if benchmark else _verl_layout()
     items = [_checked(item, config) for item in _read(rows, layout, config, source, kind != "jsonl")]
     if not items:
@@ -143,8 +143,11 @@ def _resolve(image: int | OtherRow, shared: Mapping[str, list[int]], store: Imag
         return [image]
     if image in shared:
         return shared[image]
-    if "/" in image or "\\" in image or "." in image:
+    try:
         return [number for number in read_images(f"file://{image}", store, root) if isinstance(number, int)]
+    except ValueError:
+        if "/" in image or "." in image:
+            raise
     raise ValueError(f"the image is that of row {str(image)!r}, which has none")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -46,14 +47,17 @@ def guess_format(path: Path) -> str:
     return known[suffix]
 
 
-def stream_rows(path: Path, kind: str, split: str | None = None, subset: str | None = None) -> Iterator[Row]:
+def stream_rows(
+    path: Path, kind: str, split: str | None = None, usual_split: str | None = None, usual_subset: str | None = None
+) -> Iterator[Row]:
     """Read row by row; memory holds a few rows at a time, however large the file.
 
     Args:
         path: File, folder of a Hugging Face dataset, or the name of one (``owner/name``).
         kind: One of :data:`FORMATS`.
-        split: Of a Hugging Face dataset.
-        subset: Configuration of a Hugging Face dataset.
+        split: Of a Hugging Face dataset, which must have it.
+        usual_split: The one to take where none is asked for; the only one there is will do, too.
+        usual_subset: Configuration to take of a Hugging Face dataset that has several.
 
     Yields:
         Column → value; blank cells and NaN are None. :class:`BadRow` where a row cannot be read.
@@ -71,14 +75,14 @@ def stream_rows(path: Path, kind: str, split: str | None = None, subset: str | N
         elif kind == "parquet":
             yield from _parquet(path)
         else:
-            yield from _huggingface(path, split, subset)
+            yield from _huggingface(path, split, usual_split, usual_subset)
     except UnicodeDecodeError as error:
         raise LipoError(f"cannot read {path}: it is not UTF-8 ({error.reason})", f"give a {kind} file") from error
 
 
 def _table(path: Path, separator: str) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = _cells(csv.reader(file, delimiter=separator), path)
+        lines = _cells(file, separator, path)
         names = [cell.strip() for cell in next(lines, [])]
         if not names:
             raise LipoError(f"{path} is empty", "give a table with a header line")
@@ -89,25 +93,32 @@ def _table(path: Path, separator: str) -> Iterator[Row]:
             if len(cells) != len(names):
                 yield BadRow(f"{len(cells)} cells where the header has {len(names)}")
             else:
-                yield {name: cell if cell.strip() else None for name, cell in zip(names, cells, strict=True)}
+                yield {
+                    name: None if not cell or cell.isspace() else cell for name, cell in zip(names, cells, strict=True)
+                }
 
 
-def _cells(reader: Any, path: Path) -> Iterator[list[str]]:
-    while True:
-        # The limit is the whole process's: it is lifted for one row at a time, for this generator may pause for long.
-        limit = csv.field_size_limit(LONGEST_FIELD)
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise LipoError(
-                f"cannot read {path} near line {reader.line_num}: {error}", "give a table as CSV"
-            ) from error
-        finally:
-            csv.field_size_limit(limit)
-        if cells is None:
-            return
+def _cells(file: Iterator[str], separator: str, path: Path) -> Iterator[list[str]]:
+    """Split lines; without quotes that needs no CSV parser, which takes seconds for a file of base64."""
+    for number, line in enumerate(file):
+        cells = (
+            line.rstrip("\r\n").split(separator) if '"' not in line else _quoted(line, file, separator, path, number)
+        )
         if any(cells):
             yield cells
+
+
+def _quoted(line: str, rest: Iterator[str], separator: str, path: Path, number: int) -> list[str]:
+    """Parse a row with quotes, which may go on over further lines."""
+    # The limit is the whole process's, so it is lifted for this row only.
+    limit = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        # Strict: a quote that is never closed would silently swallow all rows after it.
+        return next(csv.reader(itertools.chain([line], rest), delimiter=separator, strict=True), [])
+    except csv.Error as error:
+        raise LipoError(f"cannot read row {number} of {path}: {error}", "write it with a CSV library") from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
@@ -134,7 +145,7 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise LipoError(f"cannot read {path}: {error}", "give a parquet file") from error
 
 
-def _huggingface(path: Path, split: str | None, subset: str | None) -> Iterator[Row]:
+def _huggingface(path: Path, split: str | None, usual_split: str | None, usual_subset: str | None) -> Iterator[Row]:
     import datasets
 
     stored = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
@@ -143,8 +154,10 @@ def _huggingface(path: Path, split: str | None, subset: str | None) -> Iterator[
         with contextlib.redirect_stderr(io.StringIO()):
             data = datasets.load_from_disk(str(path)) if stored else None
             if data is None:
+                subsets = datasets.get_dataset_config_names(str(path)) if usual_subset else []
+                subset = usual_subset if usual_subset in subsets else None
                 data = datasets.load_dataset(str(path), name=subset, streaming=True)
-        data = _pick_split(path, data, split)
+        data = _pick_split(path, data, split, usual_split)
         if isinstance(data, datasets.Dataset):
             data = data.to_iterable_dataset()
         yield from map(_plain, data.decode(False))
@@ -156,11 +169,12 @@ def _huggingface(path: Path, split: str | None, subset: str | None) -> Iterator[
         ) from error
 
 
-def _pick_split(path: Path, data: Any, split: str | None) -> Any:
+def _pick_split(path: Path, data: Any, split: str | None, usual: str | None) -> Any:
     if not hasattr(data, "keys"):
         return data
     if split is None and len(data) == 1:
         return next(iter(data.values()))
+    split = split or usual
     if split not in data:
         what = f"no split '{split}'" if split else "several splits"
         raise LipoError(f"{path} has {what}", f"set 'split' to one of {', '.join(map(str, data))}")

@@ -63,7 +63,7 @@ def check(
         name, config = Path(declaration).stem, BenchmarkConfig(source=Path(what), declaration=declaration)
     config = resolve_benchmark(name, config, data_dir)
     config = replace(config, split=split or config.split, limit=limit, image_root=image_root)
-    with Progress(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         row = bar.add_task("checking", total=None)
         report = check_data(name, config, lambda done, rows: bar.update(row, completed=done, total=rows))
     print_report(report, console)
@@ -118,7 +118,7 @@ def fetch(
     console = Console()
     for name in names:
         columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             row = bar.add_task(name, total=None)
             path = fetch_benchmark(
                 name,

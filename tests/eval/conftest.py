@@ -1,3 +1,4 @@
+import base64
 import io
 import random
 from pathlib import Path
@@ -24,6 +25,12 @@ def _png(image):
 @pytest.fixture(scope="session")
 def png():
     return _png
+
+
+@pytest.fixture(scope="session")
+def base64_png():
+    """A picture as VLMEvalKit's tables hold it."""
+    return base64.b64encode(_png(make_sample("ocr", "test", 0).image)).decode()
 
 
 @pytest.fixture

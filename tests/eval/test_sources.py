@@ -1,3 +1,5 @@
+import base64
+import tracemalloc
 from dataclasses import replace
 
 import pandas as pd
@@ -5,7 +7,7 @@ import pytest
 from PIL import Image
 
 from eval import BenchmarkConfig
-from eval.sources import read_items
+from eval.sources import ImageStore, read_items
 from lipo.common import LipoError
 from recipes.tiny.make_data import make_frame
 
@@ -92,3 +94,36 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path):
         read_items("x", BenchmarkConfig(tmp_path / "q.parquet", "math"))
     with pytest.raises(LipoError, match="no file"):
         read_items("x", BenchmarkConfig(tmp_path / "none.parquet", "math"))
+
+
+def test_images_of_large_files_stay_out_of_memory(tmp_path, monkeypatch):
+    path = tmp_path / "q.tsv"
+    with path.open("w") as file:
+        file.write("index\tquestion\tanswer\timage\n")
+        for i in range(30):
+            file.write(f"{i}\t?\t{i}\t{base64.b64encode(bytes([i]) * 1_500_000).decode()}\n")
+    monkeypatch.setattr("eval.sources._reader.ImageStore", lambda: ImageStore(in_memory=1 << 20))
+    tracemalloc.start()
+    items = read_items("x", BenchmarkConfig(path))
+    assert [set(item.images[0]) for item in items] == [{i} for i in range(30)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30_000_000, "45 MB of images were in memory at once"
+
+
+def test_a_limit_stops_reading_but_not_before_images_that_are_still_owed(tmp_path):
+    path = tmp_path / "q.tsv"
+    image = base64.b64encode(b"i" * 90).decode()
+    path.write_text(f"index\tquestion\tanswer\timage\n0\t?\t1\t7\n5\t?\t2\t{image}\n7\t?\t3\t{image}\n8\tx\n")
+    (item,) = read_items("x", BenchmarkConfig(path, limit=1))
+    assert (item.error, list(item.images)) == (None, [b"i" * 90])
+
+
+def test_several_images_and_references_in_one_row(tmp_path):
+    path = tmp_path / "q.tsv"
+    first, second = (base64.b64encode(c * 90).decode() for c in (b"a", b"b"))
+    rows = [f"0\t?\t1\t['{first}', '{second}']", "1\t?\t2\t0", "2\t?\t3\tnowhere", "3\t?\t4\t2"]
+    path.write_text("\n".join(["index\tquestion\tanswer\timage", *rows, ""]))
+    items = read_items("x", BenchmarkConfig(path))
+    assert [list(item.images) for item in items[:2]] == [[b"a" * 90, b"b" * 90]] * 2
+    assert "row 'nowhere'" in items[2].error and "row '2'" in items[3].error

@@ -34,20 +34,20 @@ def score(question):
         str(i): Answer(
             key=str(i), item=0, sample=i, response=text, tokens=1, reasoning_tokens=0, prompt_tokens=1, finish="stop"
         )
-        for i, (text, _) in enumerate(question["answers"])
+        for i, (text, *_) in enumerate(question["answers"])
     }
     return [row.correct for row in score_answers(samples, answers, config)]
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: f"{q['benchmark']}-{q['row']['question'][:20]}")
 def test_scores_are_those_of_a_careful_person(question):
-    marks = dict(question["answers"])
+    marks = {answer[0]: answer[1] for answer in question["answers"]}
     found = dict(zip(marks, score(question), strict=True))
     assert found == {text: pytest.approx(mark, abs=1e-3) for text, mark in marks.items()}
 
 
 def test_there_are_enough_of_both_kinds_for_every_benchmark():
-    marks = [(q["benchmark"], mark) for q in QUESTIONS for _, mark in q["answers"]]
+    marks = [(q["benchmark"], mark) for q in QUESTIONS for _, mark, *_ in q["answers"]]
     assert len(marks) >= 200
     for name in set(benchmark_names()) - {"generic", "mathvision_mini"}:
         assert {mark > 0 for benchmark, mark in marks if benchmark == name} == {True, False}, name

@@ -1,7 +1,10 @@
 import pickle
 import threading
 
+import pytest
+
 from eval.sources import ImageStore, Item, StoredImages
+from lipo.common import LipoError
 
 
 def test_equal_images_are_kept_once():
@@ -28,6 +31,15 @@ def test_what_exceeds_the_limit_is_read_from_disk_by_any_thread():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_full_disk_is_no_fault_of_the_image(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(LipoError, match="cannot keep images on disk"):
+        ImageStore(in_memory=0).add(b"x")
 
 
 def test_they_cross_process_borders_as_bytes():

@@ -1,8 +1,12 @@
 import csv
 import json
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eval.sources._rows import BadRow, guess_format, stream_rows
 from lipo.common import LipoError
@@ -33,6 +37,23 @@ def test_long_fields_are_read_without_changing_the_limit_for_others(tmp_path):
     assert csv.field_size_limit() == limit
 
 
+def test_inches_and_windows_line_ends(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_bytes(b'a\tb\r\n1\t5" pipe\r\n2\tplain\r\n3\t"two\r\nlines"\r\n')
+    assert [row["b"] for row in _read(path)] == ['5" pipe', "plain", "two\r\nlines"]
+
+
+@given(st.lists(st.lists(st.text(st.characters(codec="utf-8"), max_size=12), min_size=2, max_size=2), max_size=6))
+def test_what_a_csv_library_writes_is_read_back(rows):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.tsv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter="\t").writerows([["a", "b"], *rows])
+        expected = [{"a": a or None, "b": b or None} for a, b in rows if a or b]
+        found = _read(path)
+        assert [{k: None if v is None or not v.strip() else v for k, v in row.items()} for row in expected] == found
+
+
 def test_rows_of_another_width_are_rows_with_an_error(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_text("a\tb\n1\t2\n\n3\n4\t5\t6\n7\t8\n")
@@ -55,6 +76,7 @@ def test_json_lines(tmp_path):
         ("t.tsv", b"", "is empty"),
         ("t.tsv", b"a\ta\n1\t2\n", "two columns called 'a'"),
         ("t.tsv", b"a\n\xff\xfe\n", "not UTF-8"),
+        ("t.tsv", b'a\tb\n1\t2\n3\t"never closed\n5\t6\n', "cannot read row"),
         ("t.parquet", b"no parquet", "cannot read"),
         ("t.xlsx", b"", "no known format"),
     ],
@@ -87,10 +109,22 @@ def test_a_folder_of_parquet_files_as_the_hub_has_it(tmp_path, dataset):
     dataset.select([0]).to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
     assert _brief(_read(tmp_path, split="testmini")) == ROWS
     assert _brief(_read(tmp_path, split="test")) == ROWS[:1]
+    assert _brief(_read(tmp_path, usual_split="test", usual_subset="no such")) == ROWS[:1]
     with pytest.raises(LipoError, match=r"several splits.*testmini"):
         _read(tmp_path)
     with pytest.raises(LipoError, match="no split 'val'"):
         _read(tmp_path, split="val")
+
+
+def test_a_subset_as_the_hubs_card_declares_it(tmp_path, dataset):
+    for name, rows in (("one", [0]), ("two", [0, 1])):
+        (tmp_path / name).mkdir()
+        dataset.select(rows).to_parquet(tmp_path / name / "test-00000-of-00001.parquet")
+    configs = "".join(
+        f"- config_name: {n}\n  data_files:\n  - split: test\n    path: {n}/test-*\n" for n in ("one", "two")
+    )
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n# Quiz\n")
+    assert _brief(_read(tmp_path, usual_split="test", usual_subset="two")) == ROWS
 
 
 def test_what_save_to_disk_writes(tmp_path, dataset):
@@ -106,6 +140,7 @@ def test_a_folder_of_images_with_metadata(tmp_path):
     (tmp_path / "a.png").write_bytes(b"png")
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "question": "q?", "answer": "x"}\n')
     (row,) = _read(tmp_path)
+    assert _read(tmp_path, usual_split="test") == [row], "the only split will do"
     assert (row["question"], row["image"]["path"]) == ("q?", str(tmp_path / "a.png"))
 
 
