@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lipo.common import LipoError, atomic_directory, sha256_file
-from lipo.video.decode import decode_clip
+from lipo.video._worker import DecodingProcess
+from lipo.video.decode import VideoError, decode_clip
 from lipo.video.sampling import FrameOptions
 
 _VERSION = 1
@@ -38,12 +40,24 @@ class FrameCache:
     """Frames by content of the video and options.
 
     Args:
-        directory: Where; made where absent. Several processes may share it.
+        directory: Where; made where absent. Several threads and processes may share it.
         options: Which frames, how large.
+        seconds: Decode in a process of its own for each thread, and give a video up that takes longer; ``None`` decodes
+            in this process, for videos that are trusted not to crash FFmpeg.
+        memory_mb: Address space of such a process in MiB.
     """
 
-    def __init__(self, directory: Path, options: FrameOptions | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        options: FrameOptions | None = None,
+        *,
+        seconds: float | None = 120.0,
+        memory_mb: int = 4096,
+    ) -> None:
         self._directory, self._options = directory, options or FrameOptions()
+        self._seconds, self._memory_mb = seconds, memory_mb
+        self._own = threading.local()
         directory.mkdir(parents=True, exist_ok=True)
 
     def _folder(self, video: Path) -> Path:
@@ -60,20 +74,32 @@ class FrameCache:
             Paths of the frames, which are whole files.
 
         Raises:
-            VideoError: Missing, empty, cut off, or no readable video.
+            VideoError: Missing, empty, cut off, no readable video, or one that the decoder does not get through.
         """
         if not video.is_file():
-            # The decoder words what is wrong.
-            decode_clip(video, self._options)
+            raise VideoError(f"no video at {video}", "correct the path")
         folder = self._folder(video)
         if not (folder / _DESCRIPTION).exists():
-            lock = self._directory / f"{folder.name}.lock"
-            with lock.open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if not folder.exists():
-                    self._fill(folder, video)
-            lock.unlink(missing_ok=True)
+            if self._seconds is None:
+                self._fill_once(folder, video)
+            else:
+                self._process(self._seconds).decode(video)
         return _load(folder)
+
+    def _process(self, seconds: float) -> DecodingProcess:
+        """This thread's decoder; it ends with the thread."""
+        if not hasattr(self._own, "process"):
+            self._own.process = DecodingProcess(self._directory, self._options, seconds, self._memory_mb)
+        process: DecodingProcess = self._own.process
+        return process
+
+    def _fill_once(self, folder: Path, video: Path) -> None:
+        lock = self._directory / f"{folder.name}.lock"
+        with lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not folder.exists():
+                self._fill(folder, video)
+        lock.unlink(missing_ok=True)
 
     def _fill(self, folder: Path, video: Path) -> None:
         clip, options = decode_clip(video, self._options), self._options

@@ -1,4 +1,5 @@
 import concurrent.futures
+import functools
 import json
 import shutil
 
@@ -11,7 +12,7 @@ from lipo.video import FrameCache, FrameOptions, VideoError, cache, decode_clip
 
 @pytest.fixture
 def decodings(monkeypatch):
-    """Counts how often a clip is decoded."""
+    """Counts how often a clip is decoded, in this process."""
     seen = []
 
     def counting(path, options=None):
@@ -19,6 +20,7 @@ def decodings(monkeypatch):
         return decode_clip(path, options)
 
     monkeypatch.setattr(cache, "decode_clip", counting)
+    monkeypatch.setattr(cache, "FrameCache", functools.partial(FrameCache, seconds=None))
     return seen
 
 
@@ -36,19 +38,19 @@ def test_frames_are_files_of_the_size_told(tmp_path, write_clip):
 
 def test_no_clip_is_decoded_twice(tmp_path, write_clip, decodings):
     video = write_clip(tmp_path / "clip.mp4")
-    first = FrameCache(tmp_path / "frames").get(video)
+    first = cache.FrameCache(tmp_path / "frames").get(video)
     shutil.copy(video, tmp_path / "same.mp4")
-    assert FrameCache(tmp_path / "frames").get(video) == first
-    assert FrameCache(tmp_path / "frames").get(tmp_path / "same.mp4") == first
+    assert cache.FrameCache(tmp_path / "frames").get(video) == first
+    assert cache.FrameCache(tmp_path / "frames").get(tmp_path / "same.mp4") == first
     assert decodings == ["clip.mp4"]
 
 
 def test_other_content_or_options_are_other_frames(tmp_path, write_clip, decodings):
     video, other = write_clip(tmp_path / "a.mp4"), write_clip(tmp_path / "b.mp4", frames=20)
     found = [
-        FrameCache(tmp_path / "frames").get(video),
-        FrameCache(tmp_path / "frames").get(other),
-        FrameCache(tmp_path / "frames", FrameOptions(frames=4)).get(video),
+        cache.FrameCache(tmp_path / "frames").get(video),
+        cache.FrameCache(tmp_path / "frames").get(other),
+        cache.FrameCache(tmp_path / "frames", FrameOptions(frames=4)).get(video),
     ]
     assert len({clip.frames for clip in found}) == 3 == len(decodings)
 
@@ -56,7 +58,7 @@ def test_other_content_or_options_are_other_frames(tmp_path, write_clip, decodin
 def test_many_at_once_decode_once(tmp_path, write_clip, decodings):
     video = write_clip(tmp_path / "clip.mp4")
     with concurrent.futures.ThreadPoolExecutor(8) as executor:
-        found = list(executor.map(lambda _: FrameCache(tmp_path / "frames").get(video), range(16)))
+        found = list(executor.map(lambda _: cache.FrameCache(tmp_path / "frames").get(video), range(16)))
     assert len({clip.frames for clip in found}) == 1 and decodings == ["clip.mp4"]
     assert sorted(path.suffix for path in (tmp_path / "frames").iterdir()) == [""]
 
