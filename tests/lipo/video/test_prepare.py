@@ -126,3 +126,26 @@ def test_verl_reads_the_rows(data):
     assert pictures.shape == (4, 3, 56, 112)
     assert metadata["fps"] == pytest.approx(3 / 3.9, abs=0.01)
     assert pictures.mean(dim=(1, 2, 3)).tolist() == pytest.approx([0, 78, 156, 234], abs=5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_verl_learns_from_the_responses_of_a_cold_start(data):
+    """verl's supervised data set: frames for the model, and the loss on the response alone."""
+    omegaconf = importlib.import_module("omegaconf")
+    dataset = importlib.import_module("verl.utils.dataset.multiturn_sft_dataset")
+    transformers = importlib.import_module("transformers")
+    response = "<think>It is round.</think><answer>B</answer>"
+    turns = [
+        {"from": "human", "value": "<image>\nwhat moves?\nA. a dog\nB. a ball"},
+        {"from": "gpt", "value": response},
+    ]
+    (data / "cold.json").write_text(json.dumps([{"video": "one.mp4", "conversations": turns}] * 2))
+    run(data, annotations="cold.json", name="cold_start")
+    processor = transformers.AutoProcessor.from_pretrained("recipes/tiny/base")
+    config = omegaconf.OmegaConf.create({"pad_mode": "no_padding", "truncation": "error", "max_length": 400})
+    rows = dataset.MultiTurnSFTDataset(str(data / "out.parquet"), processor.tokenizer, config, processor=processor)
+    learnt = rows[0]["input_ids"][rows[0]["loss_mask"].bool()]
+    assert processor.tokenizer.decode(learnt).strip() == f"{response}<|im_end|>"
+    # 4 frames, two of which share their 4 x 8 patches of 14 pixels.
+    assert rows[0]["multi_modal_inputs"]["pixel_values_videos"].shape[0] == 2 * 4 * 8
