@@ -25,6 +25,7 @@ setup(
         "lipo": ["py.typed"],
     },
     install_requires=[
+        "av>=14",
         "datasets",
         "huggingface-hub",
         "hydra-core>=1.3",

@@ -47,6 +47,7 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "mme": "counting_yes_no",
         "nextqa": "video",
         "llava-video-178k": "video",
+        "tiny/video": "video",
     }
 )
 """Task family of each known ``data_source``; ``reward_kwargs.sources`` adds others or overrides."""

@@ -31,10 +31,11 @@ ALLOWED = {
     "lipo.pipeline": {"lipo.common"},
     "lipo.planning": {"lipo.common"},
     "lipo.submission": {"lipo.common"},
+    "lipo.video": {"lipo.common"},
     "reward_fns": {"lipo.common"},
     "merge": {"lipo.common"},
     "eval": {"lipo.common", "reward_fns"},
-    "recipes": {"lipo.common", "lipo.training", "reward_fns"},
+    "recipes": {"lipo.common", "lipo.training", "lipo.video", "reward_fns"},
 }
 ALLOWED["lipo.cli"] = set(ALLOWED) - {"recipes"}
 
@@ -43,6 +44,7 @@ FOREIGN = {
     "lipo.common": {"torch", "verl", "vllm", "transformers"},
     "lipo.groups": {"ray", "verl", "vllm", "transformers"},
     "lipo.estimators": {"ray", "verl", "vllm", "transformers"},
+    "lipo.video": {"torch", "ray", "verl", "vllm", "transformers"},
     "reward_fns": {"torch", "ray", "verl", "vllm", "transformers"},
     "lipo.pipeline": {"torch", "ray", "verl", "vllm", "transformers"},
     "lipo.planning": {"torch", "ray", "verl", "vllm", "transformers"},
