@@ -92,7 +92,7 @@ def _base_changes(settings: Settings) -> Iterator[tuple[Settings, list[str]]]:
         yield changed, overrides
     if not settings.lora_rank:
         changed = replace(changed, lora_rank=64)
-        overrides = [*overrides, "actor_rollout_ref.model.lora_rank=64", "+actor_rollout_ref.model.lora.merge=true"]
+        overrides = [*overrides, "actor_rollout_ref.model.lora_rank=64", "actor_rollout_ref.model.lora.merge=true"]
         yield changed, overrides
     if not settings.offload_policy:
         changed = replace(changed, offload_policy=True)

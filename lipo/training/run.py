@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from lipo.common import LipoError, atomic_directory, atomic_write, only_one
 from lipo.common.processes import supervised
 from lipo.training.environment import join_cluster, training_environment
+from lipo.training.lora import META, fold_adapters
 from lipo.training.metrics import StepMetrics, read_history
 
 _POLL_SECONDS = 0.5
@@ -126,6 +127,8 @@ def _export(directory: Path, export: Path) -> Path:
         raise LipoError(f"no Hugging Face weights in {source}", "set save_freq so that the last step is saved")
     with atomic_directory(export) as work:
         shutil.copytree(source, work, dirs_exist_ok=True)
+        if (source.parent / META).is_file():
+            fold_adapters(work, source.parent / META)
         _declare_dtype(work)
         shutil.copy2(directory / "config.yaml", work / "training_config.yaml")
     return export
