@@ -14,10 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from lipo.cli._recipes import find_model, find_recipe
-from lipo.common import LipoError, load_yaml, parse
+from lipo.common import LipoError, load_yaml, parse, require_free_space
 
 if TYPE_CHECKING:
     from merge import MergeConfig
+
+# Below this share, rounding to 16 bits has eaten enough of a merged delta to be worth a line.
+_MUCH_SURVIVED = 0.9
 
 
 def merge(
@@ -35,6 +38,14 @@ def merge(
         list[str] | None, typer.Option("--set", help="Option of the method as key=value; may be repeated.")
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster, e.g. auto; local for worker processes; by default threads.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Tensors merged at a time.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Load the result with transformers and vLLM and take a token from each.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what would be done to which tensors.")
     ] = False,
@@ -45,6 +56,7 @@ def merge(
     """
     words = [*([str(recipe)] if recipe else []), *(overrides or ())]
     flags = {"base": base, "out": out, "method": method, "dtype": dtype}
+    flags |= {"address": address, "workers": workers, "device": device}
     if not words and not experts:
         raise LipoError("Missing argument 'recipe'", "give a recipe, or --base, --experts and --out")
     config = read_config(words, experts or (), option or (), {k: v for k, v in flags.items() if v is not None})
@@ -52,7 +64,13 @@ def merge(
     if dry_run:
         print_plan(config, console)
         return
-    print_summary(run_with_bar(config, console), console)
+    result = run_with_bar(config, console)
+    print_summary(result, console)
+    if verify:
+        from lipo.cli._verify import verify_model
+
+        for line in verify_model(result):
+            console.print(f"verified: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def read_config(
@@ -147,7 +165,10 @@ def print_summary(out: Path, console: Console) -> None:
         ("median_survived", "share of the delta that rounding to the output type left"),
     ):
         if key in summary:
-            console.print(f"  {text}: {summary[key]} (median over tensors)", highlight=False, markup=False)
+            console.print(f"  {text}: {summary[key]} (median)", highlight=False, markup=False, soft_wrap=True)
+    lost = sorted((share, kind) for kind, share in summary.get("survived", {}).items() if share < _MUCH_SURVIVED)
+    for share, kind in lost[:5]:
+        console.print(f"    only {share:.0%} in {kind}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_plan(config: MergeConfig, console: Console) -> None:
@@ -163,9 +184,10 @@ def print_plan(config: MergeConfig, console: Console) -> None:
     console.print(table)
     for note in plan.notes:
         console.print(note, highlight=False, markup=False)
+    require_free_space(plan.config.out.parent, plan.size, "the merged model")
     console.print(
         f"{plan.config.out}: {plan.size / 1e6:,.1f} MB of {plan.config.dtype} from {len(plan.experts)} experts; "
-        f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. Nothing was written.",
+        f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. The disk has room. Nothing was written.",
         highlight=False,
         markup=False,
     )
