@@ -47,44 +47,50 @@ def evaluate(
         raise LipoError("Missing argument 'recipe'", "give a recipe, or --model, --benchmarks and --out")
     flags: dict[str, Any] = {"out": out, "baseline": baseline, "address": address}
     flags["models"] = _label_models(model) if model else None
-    flags["benchmarks"] = _select_benchmarks(benchmarks) if benchmarks else None
-    sampling = {"samples": samples, "temperature": temperature, "max_tokens": max_tokens}
-    config = read_config(words, flags, sampling)
+    flags["sampling"] = {"samples": samples, "temperature": temperature, "max_tokens": max_tokens}
+    config = read_config(words, flags, [word for value in benchmarks or () for word in value.split(",") if word])
     console = Console()
     results = run_with_progress(config, console)
     finish(results, console)
 
 
-def read_config(words: Sequence[str], flags: dict[str, Any], sampling: dict[str, Any]) -> EvalConfig:
-    """Combine recipe, overrides and flags; flags win.
+def read_config(words: Sequence[str], flags: dict[str, Any], benchmarks: Sequence[str]) -> EvalConfig:
+    """Combine recipe, flags and overrides; flags win over the recipe, overrides over both.
 
     Args:
         words: Positional arguments: a recipe, and overrides with ``=``.
-        flags: Keys of :class:`eval.EvalConfig`; None where not given.
-        sampling: Keys of its ``sampling``; None where not given.
+        flags: Keys of :class:`eval.EvalConfig`, those of ``sampling`` in a mapping of their own; None where not given.
+        benchmarks: Words of ``--benchmarks``.
 
     Raises:
         LipoError: Words that are none of these, or a config that is not valid.
     """
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     from eval import EvalConfig
+    from eval.benchmarks import select_benchmarks
 
     recipes = [word for word in words if "=" not in word]
-    overrides = [word for word in words if "=" in word]
     if len(recipes) > 1:
         raise LipoError(f"two recipes: {recipes[0]} and {recipes[1]}", "give one; repeat --model for several models")
-    where = "the command line"
-    data = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.from_dotlist(overrides), resolve=True))
+    where, data = "the command line", dict[str, Any]()
     if recipes:
         where = recipes[0]
-        data = dataclasses.asdict(load_yaml(EvalConfig, find_recipe(Path(where)), overrides))
-    data |= {key: value for key, value in flags.items() if value is not None}
-    given = {key: value for key, value in sampling.items() if value is not None}
-    if given:
-        data["sampling"] = {**data.get("sampling", {}), **given}
-    if flags["models"] and data.get("baseline") not in flags["models"] and not flags["baseline"]:
+        data = dataclasses.asdict(load_yaml(EvalConfig, find_recipe(Path(where))))
+    sampling = {key: value for key, value in flags["sampling"].items() if value is not None}
+    data |= {key: value for key, value in flags.items() if value is not None and key != "sampling"}
+    data["sampling"] = {**data.get("sampling", {}), **sampling}
+    if flags["models"] and not flags["baseline"] and data.get("baseline") not in flags["models"]:
         data["baseline"] = next(iter(flags["models"]))
+    if benchmarks:
+        selected = select_benchmarks(benchmarks)
+        data["benchmarks"] = {name: dataclasses.asdict(config) for name, config in selected.items()}
+    try:
+        overrides = OmegaConf.from_dotlist([word for word in words if "=" in word])
+        data = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.merge(data, overrides), resolve=True))
+    except OmegaConfBaseException as error:
+        raise LipoError(f"cannot read the overrides: {' '.join(str(error).split())}", "write key=value") from error
     config = parse(EvalConfig, data, where)
     return dataclasses.replace(config, models={label: find_model(path) for label, path in config.models.items()})
 
@@ -99,13 +105,6 @@ def _label_models(values: Sequence[str]) -> dict[str, str]:
             raise LipoError(f"two models are called '{label}': {labelled[label]} and {path}", "write LABEL=DIRECTORY")
         labelled[label] = path
     return labelled
-
-
-def _select_benchmarks(values: Sequence[str]) -> dict[str, dict[str, Any]]:
-    from eval.benchmarks import select_benchmarks
-
-    selected = select_benchmarks([word for value in values for word in value.split(",") if word])
-    return {name: dataclasses.asdict(config) for name, config in selected.items()}
 
 
 def finish(results: Results, console: Console) -> None:

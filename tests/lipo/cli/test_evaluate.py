@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import eval as evaluation
 from eval import Progress
 from lipo.cli import main
 from lipo.cli.evaluate import _Display, _label_models, evaluate, read_config
@@ -40,28 +41,44 @@ def test_the_judge_s_progress_is_told_apart():
     assert _show(updates).splitlines() == ["base on math: 40/40 answers", "base on math, judged: 3/40 answers"]
 
 
-NONE = dict.fromkeys(("models", "benchmarks", "out", "baseline", "address"))
+NONE = dict.fromkeys(("models", "out", "baseline", "address")) | {"sampling": {"samples": None, "temperature": None}}
+RECIPE = "recipes/tiny/eval.yaml"
 
 
-def test_flags_alone_make_a_configuration():
-    flags = NONE | {"models": _label_models(["new=b/x", "a/old"]), "out": "o"}
-    flags["benchmarks"] = {"q": {"source": "q.parquet", "scorer": "math"}}
-    config = read_config(["engine.dtype=float32"], flags, {"samples": 4, "temperature": None})
+@pytest.fixture
+def questions(tmp_path):
+    path = tmp_path / "q.parquet"
+    path.touch()
+    return path
+
+
+def test_flags_alone_make_a_configuration(questions):
+    flags = NONE | {"models": _label_models(["new=b/x", "a/old"]), "out": "o", "sampling": {"samples": 4}}
+    words = ["engine.dtype=float32", "benchmarks.q.scorer=math"]
+    config = read_config(words, flags, [str(questions), f"other={questions}"])
     assert config.models == {"new": Path("b/x"), "old": Path("a/old")} and config.baseline == "new"
     assert (config.sampling.samples, config.sampling.temperature, config.engine.dtype) == (4, 1.0, "float32")
-    assert config.out == Path("o") and config.benchmarks["q"].scorer == "math" and config.address is None
+    assert [(b.source, b.scorer) for b in config.benchmarks.values()] == [(questions, "math"), (questions, None)]
+    assert config.out == Path("o") and config.address is None
 
 
-def test_flags_win_over_a_recipe_and_its_overrides():
-    recipe = "recipes/tiny/eval.yaml"
-    config = read_config([recipe, "sampling.seed=3"], NONE | {"address": "auto"}, {"samples": 2})
+def test_declared_benchmarks_are_looked_for_where_data_dir_says(tmp_path):
+    flags = NONE | {"models": {"a": "recipes/tiny/base"}, "out": str(tmp_path / "out")}
+    config = read_config([f"data_dir={tmp_path}"], flags, ["mathvista"])
+    with pytest.raises(LipoError, match=f"no data of 'mathvista' in {tmp_path}"):
+        evaluation.run(config)
+
+
+def test_flags_win_over_a_recipe_and_overrides_over_both():
+    config = read_config([RECIPE, "sampling.seed=3"], NONE | {"address": "auto", "sampling": {"samples": 2}}, [])
     assert (config.sampling.seed, config.sampling.samples, config.address) == (3, 2, "auto")
     assert len(config.claims) == 4 and config.baseline == "base" and list(config.models)[-1] == "merged"
-    only = read_config([recipe, "claims=[]"], NONE | {"models": {"a": "x", "base": "y"}}, {})
+    assert read_config([RECIPE, "sampling.samples=8"], NONE | {"sampling": {"samples": 2}}, []).sampling.samples == 8
+    only = read_config([RECIPE, "claims=[]"], NONE | {"models": {"a": "x", "base": "y"}}, [])
     assert (list(only.models), only.baseline) == (["a", "base"], "base")
-    other = read_config([recipe, "claims=[]"], NONE | {"models": {"a": "x"}}, {})
+    other = read_config([RECIPE, "claims=[]"], NONE | {"models": {"a": "x"}}, [])
     assert other.baseline == "a"
-    assert read_config([recipe], NONE | {"baseline": "math"}, {}).baseline == "math"
+    assert read_config([RECIPE], NONE | {"baseline": "math"}, []).baseline == "math"
 
 
 def test_mistakes_in_flags_are_named():
@@ -70,11 +87,13 @@ def test_mistakes_in_flags_are_named():
     with pytest.raises(LipoError, match="two models are called 'x': a/x and b/x"):
         _label_models(["a/x", "b/x"])
     with pytest.raises(LipoError, match="two recipes: a and b"):
-        read_config(["a", "b"], NONE, {})
+        read_config(["a", "b"], NONE, [])
     with pytest.raises(LipoError, match="the command line has no key 'benchmarks'"):
-        read_config([], NONE | {"models": {"a": "x"}}, {})
+        read_config([], NONE | {"models": {"a": "x"}}, [])
     with pytest.raises(LipoError, match="samples is 0"):
-        read_config(["recipes/tiny/eval.yaml"], NONE, {"samples": 0})
+        read_config([RECIPE], NONE | {"sampling": {"samples": 0}}, [])
+    with pytest.raises(LipoError, match="no benchmark is declared as 'mathvisto'; did you mean 'mathvista'"):
+        read_config([RECIPE], NONE, ["mathvisto"])
 
 
 def test_flags_reach_the_evaluation(tmp_path, monkeypatch):
