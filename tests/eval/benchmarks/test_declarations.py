@@ -61,7 +61,7 @@ def test_details_of_single_benchmarks():
     assert vista >= {("multiple_choice", "B"), ("rounded", "8"), ("rounded", "[2007, 2008]")}
     assert any("2 decimal places" in item.question for item in reads["mathvista"])
     assert any("1 decimal place." in item.question for item in reads["mathvista"])
-    assert "(B) blue\nPut" in reads["mathvista"][0].question and "B. 8/11\n" in reads["mathvista"][1].question
+    assert "(C) green\nPut" in reads["mathvista"][0].question and "B. 8/11\n" in reads["mathvista"][1].question
     verse = reads["mathverse"]
     assert "Answer the question that the image shows." in verse[1].question
     assert verse[0].groups == {

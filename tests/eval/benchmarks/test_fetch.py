@@ -199,6 +199,18 @@ def test_a_declared_benchmark(server, tmp_path):
         fetch_benchmark("generic", tmp_path)
 
 
+def test_the_command(server, tmp_path):
+    name = _declare(tmp_path / "b.yaml", tsv={"file": "B.tsv", "url": f"{server.url}/B.tsv", "md5": MD5})
+    words = ["data", "fetch", name, "--data-dir", str(tmp_path / "data")]
+    command = [sys.executable, "-c", "from lipo.cli import main; main()", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{name}: {tmp_path / 'data' / 'B.tsv'}\n"), done.stderr
+    server.data = b"other"
+    (tmp_path / "data" / "B.tsv").unlink()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "not " + MD5 in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_dataset_of_a_hub(tmp_path, hub):
     folder = fetch_dataset("owner/quiz", tmp_path / "quiz")
     assert (folder / "data" / "test.jsonl").read_bytes() == hub.files["data/test.jsonl"]
