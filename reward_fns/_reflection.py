@@ -33,9 +33,11 @@ _REMARKS = (
     r"then again",
     r"scratch that",
     r"my (?:mistake|bad)",
-    r"on (?:second thoughts?|reflection|closer (?:look|inspection))",
+    r"on (?:second thoughts?|reflection|(?:a )?closer (?:look|inspection))",
     r"(?:re-?(?:reading|considering|examining|checking|counting|thinking)|looking (?:closer|again|more closely))",
     r"looking\b[^.]{0,40}\bagain",
+    r"(?:zooming in|listening|watching|checking|thinking about it|(?:re-?)(?:watching|winding|checking))\b",
+    r"(?:but|however)\b",
     r"i (?:should|could) not have",
     r"i (?:had )?(?:misread|miscounted|misjudged|mistook|forgot|overlooked|missed|swapped|confused)",
     r"i (?:have|had) (?:not|forgotten)\b",
@@ -47,18 +49,17 @@ _ANYWHERE = (
     r"(?:that|this|it)(?:'s| is| was| can't be| cannot be| can not be| isn't| is not| doesn't| does not)"
     r" (?:wrong|incorrect|not right|not correct|not possible|right|seem right|work|fit|be right|be)\b(?= ?[,.:;!])",
     r"cannot be(?=[,.])",
-    r"but (?:looking|if i look|when i look|i have not)",
-    r"however, (?:looking|on|when)",
 )
 _CUE = re.compile(rf"{_START}(?:{'|'.join(_REMARKS)})|(?<!\w)(?:{'|'.join(_ANYWHERE)})", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"“][^\"”\n]{0,300}[\"”]")
 
 _CLAUSE = re.compile(
-    r"(?:[^.;!?\n,]|[.,](?=\d)|,(?!\s*(?:so|therefore|thus|hence|but|which|because|since)\b))+", re.IGNORECASE
+    r"(?:[^.;:!?\n,]|[.,:](?=\d)|(?<=answer): |,(?!\s*(?:so|therefore|thus|hence|but|which|because|since)\b))+",
+    re.IGNORECASE,
 )
 _LETTER = re.compile(
     r"\(([A-J])\)|(?:\b[Oo]ption|\b[Cc]hoice|\b[Aa]nswer:?|\bis|\bbe|\b[Ss]o|\b[Tt]herefore|\b[Tt]hus|\bpick|\bchoose"
-    r"|\bselect|\bleaves|\Aanswer)\s+([A-J])\b(?!\s+(?!because|since|as\b|seems|is\b|fits)[a-z])"
+    r"|\bselect|\bleaves|\Aanswer)\s+([A-J])\b(?!(?<=A)\s+(?!because|since|as\b|seems|is\b|fits|instead|now)[a-z])"
 )
 _WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _NUMBER = re.compile(
@@ -74,6 +75,7 @@ _CALCULATION = re.compile(r"\s*[\d(]")
 _CONCLUDES = re.compile(
     r"\s*(?:so|therefore|thus|hence|that|this|it|we|i|there|in total|including|the answer)\b", re.IGNORECASE
 )
+_POLARITY = re.compile(r"\s*(yes|no)\b|\banswer (?:is|must be|should be) [\"']?(yes|no)\b", re.IGNORECASE)
 _SKIPPED = frozenset(
     (
         "so",
@@ -113,7 +115,9 @@ class Reflection:
 class _Claims:
     """The last claims of each kind."""
 
-    letter: tuple[str, str] | None = None
+    letter: str | None = None
+    polarity: str | None = None
+    """``yes`` or ``no``."""
     numbers: list[tuple[str, str]] = field(default_factory=list)
     """(subject, value)."""
     sentences: list[tuple[str, ...]] = field(default_factory=list)
@@ -140,9 +144,11 @@ def _read(text: str) -> _Claims:
     for clause in _CLAUSE.findall(text)[-_MAX_CLAUSES:]:
         letter = None
         for letter in _LETTER.finditer(clause):
-            claims.letter = (letter.group(1) or letter.group(2)), clause.strip()
+            claims.letter = letter.group(1) or letter.group(2)
         if letter is not None:
             continue
+        if polarity := _POLARITY.match(clause) or _POLARITY.search(clause):
+            claims.polarity = (polarity.group(1) or polarity.group(2)).lower()
         numbers = list(_NUMBER.finditer(clause))
         if numbers and _CLAIM.search(clause) and not _CALCULATION.match(clause) and " not " not in clause:
             subject = "" if _CONCLUDES.match(clause) else _subject(clause, numbers[-1].start())
@@ -153,11 +159,18 @@ def _read(text: str) -> _Claims:
     return claims
 
 
+def _same_subject(one: str, other: str) -> bool:
+    """The total is the invoice total; no subject is like no subject only."""
+    words, others = set(one.split()), set(other.split())
+    shared = words & others
+    return words == others or (bool(shared) and shared in (words, others))
+
+
 def _changed_number(before: _Claims, after: _Claims) -> tuple[str, str] | None:
     if not before.numbers or not after.numbers:
         return None
     subject, value = before.numbers[-1]
-    same = [other for other in after.numbers if other[0] == subject]
+    same = [other for other in after.numbers if _same_subject(subject, other[0])]
     concluding = [other for other in after.numbers if not other[0]]
     found = same or concluding or (after.numbers if not subject else [])
     return (value, found[-1][1]) if found and found[-1][1] != value else None
@@ -170,17 +183,19 @@ def _changed_sentence(before: _Claims, after: _Claims) -> tuple[str, str] | None
             if old == new:
                 return None
             alike = SequenceMatcher(None, old, new, autojunk=False).ratio() >= _ALIKE
-            if alike and (old[-1] != new[-1]) != (old[0] != new[0]):
-                return " ".join(old), " ".join(new)
-            if alike and old[-1] != new[-1] and new[0] in ("it", "he", "she", "they"):
+            one_end = (old[-1] != new[-1]) != (old[0] != new[0])
+            restated = old[-1] != new[-1] and new[0] in ("it", "he", "she", "they")
+            one_word = len(old) == len(new) and sum(a != b for a, b in zip(old, new, strict=True)) == 1
+            if alike and (one_end or restated or one_word):
                 return " ".join(old), " ".join(new)
     return None
 
 
 def _changed(before: _Claims, after: _Claims) -> tuple[str, str] | None:
     if before.letter and after.letter:
-        pair = before.letter[0], after.letter[0]
-        return pair if pair[0] != pair[1] else None
+        return (before.letter, after.letter) if before.letter != after.letter else None
+    if before.polarity and after.polarity and before.polarity != after.polarity:
+        return before.polarity, after.polarity
     return _changed_number(before, after) or (
         None if before.numbers and after.numbers else _changed_sentence(before, after)
     )
@@ -208,10 +223,15 @@ def find_reflections(text: str) -> list[Reflection]:
     ends = [*(cue.start() for cue in cues[1:]), len(text)]
     current, found = _read(text[: cues[0].start()]), []
     for cue, end in zip(cues, ends, strict=True):
-        segment = _read(text[cue.end() : end])
+        phrase = cue.group().strip(" .,;:\n")
+        # "No" is a claim itself.
+        segment = _read(text[cue.end() - 2 if phrase.lower() == "no" else cue.end() : end])
         if change := _changed(current, segment):
-            found.append(Reflection(cue.start(), cue.group().strip(" .,;:"), *change))
+            found.append(Reflection(cue.start(), phrase, *change))
         current = _Claims(
-            segment.letter or current.letter, segment.numbers or current.numbers, segment.sentences or current.sentences
+            segment.letter or current.letter,
+            segment.polarity or current.polarity,
+            segment.numbers or current.numbers,
+            segment.sentences or current.sentences,
         )
     return found
