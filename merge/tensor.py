@@ -67,7 +67,7 @@ def _work_dtype(job: Job) -> torch.dtype:
 def _by_block(job: Job, method: Method) -> Iterator[_Step]:
     prepared = method.prepare(lambda: _vector_blocks(job), job.options) if method.prepare else {}
     for start, base, experts in _read_blocks(job):
-        seed = {"seed": _seed(job, start)} if method.seeded else {}
+        seed = {"seed": draw_seed(job, start)} if method.seeded else {}
         merged, log = method.function(base, experts, job.options, **prepared, **seed)
         yield start, base, experts, merged, log
 
@@ -83,7 +83,8 @@ def _vector_blocks(job: Job) -> Iterator[Tensor]:
     return (task_vectors(base, experts) for _, base, experts in _read_blocks(job))
 
 
-def _seed(job: Job, start: int) -> int:
+def draw_seed(job: Job, start: int) -> int:
+    """Seed of a block's random draws: that of the merge, of the tensor and of the block's first element."""
     digest = hashlib.sha256(f"{job.seed} {job.name} {start}".encode()).digest()
     return int.from_bytes(digest[:8], "little")
 

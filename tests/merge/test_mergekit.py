@@ -1,5 +1,6 @@
-"""The methods we share with mergekit give the same weights; skipped where mergekit is not installed."""
+"""The methods we share with mergekit give the same weights, on whole models through both command chains."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from merge import MergeConfig, build_plan
-from merge.methods import DareLinearOptions, DareTiesOptions, dare_linear, dare_ties
 from merge.methods._dare import drop_and_rescale
-from merge.tensor import merge_tensor
+from merge.tensor import draw_seed, merge_tensor
 from merge.writer import create
-
-pytest.importorskip("mergekit")
 
 COUNT = 3
 
@@ -94,19 +92,32 @@ def test_whole_models(
         torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize("consensus", ["sum", None])
-def test_dare_with_the_same_draws(consensus: str | None) -> None:
-    """The draws cannot be shared; what is done with the surviving elements can."""
-    from mergekit.merge_methods.generalized_task_arithmetic import get_mask
-
-    base, *tau = torch.randn(COUNT + 1, 500, generator=torch.Generator().manual_seed(0))
-    experts = [base + t for t in tau]
-    dropped = drop_and_rescale(torch.stack(experts) - base, 0.6, seed=5)
-    if consensus is None:
-        expected, options = dropped.sum(0), DareLinearOptions(drop=0.6, scale=1.0)
-        got, _ = dare_linear(base, experts, options, seed=5)
-    else:
-        mask = get_mask(dropped, method=consensus)
-        expected = (dropped * mask).sum(0) / mask.sum(0).clamp(min=1)
-        got, _ = dare_ties(base, experts, DareTiesOptions(drop=0.6), seed=5)
-    torch.testing.assert_close(got - base, expected, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize(
+    ("method", "options", "common"),
+    [
+        ("dare_linear", {"drop": 0.6, "scale": 0.5}, {"lambda": 0.5, "normalize": False}),
+        ("dare_ties", {"drop": 0.6}, {"normalize": True}),
+    ],
+)
+def test_dare_with_the_same_mask(models, tmp_path: Path, method: str, options: dict, common: dict) -> None:
+    """Mergekit gets experts that already lost what our draws drop, and a density of 1, so that it drops no more."""
+    experts = {name: path for name, path in models.items() if name != "base"}
+    plan = build_plan(MergeConfig(base=models["base"], experts=experts, out=tmp_path, method=method, options=options))
+    tensors = {name: load_file(path / "model.safetensors") for name, path in models.items()}
+    thinned: dict[str, dict[str, torch.Tensor]] = {name: {} for name in experts}
+    for job in plan.jobs:
+        base = tensors["base"][job.base.name]
+        vectors = torch.stack([tensors[name][job.base.name] - base for name in plan.experts]).flatten(1)
+        drop_and_rescale(vectors, options["drop"], draw_seed(job, 0))
+        for name, vector in zip(plan.experts, vectors, strict=True):
+            thinned[name][job.base.name] = base + vector.view_as(base)
+    paths = {"base": models["base"]}
+    for name in experts:
+        paths[name] = tmp_path / name
+        shutil.copytree(models[name], paths[name])
+        save_file(thinned[name], paths[name] / "model.safetensors", metadata={"format": "pt"})
+    expected = _mergekit(paths, tmp_path / "theirs", method, common, {"weight": 1.0, "density": 1.0})
+    got = _ours(models, tmp_path / "ours", method, options)
+    assert got.keys() == expected.keys()
+    for name, tensor in got.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=3e-7, msg=lambda m, n=name: f"{n}: {m}")
