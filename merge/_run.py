@@ -118,11 +118,11 @@ def _work(
     for job in plan.jobs:
         if job.name not in kept:
             effort = job.effort
-            todo.append(Task(_key(job), merge_tensor, (job, model, names), effort.flops, effort.memory))
+            todo.append(Task(_key(job), merge_tensor, (job, model, names), effort.flops, effort.memory, on_device=True))
     todo += [_hash_task(file) for file in plan.input_files if f"file {file}" not in journal.records]
     after = [_hash_task(model / name) for name in plan.layouts]
     report = _Reporter(len(plan.jobs), len(done), [*todo, *after], on_progress)
-    with connect(plan.config.workers, plan.config.address) as pool:
+    with connect(plan.config.workers, plan.config.address, plan.config.device) as pool:
         _drain(pool, todo, journal, report)
         _drain(pool, after, journal, report)
     return journal.records

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lipo.common import LipoError
+from merge.fsdp import find_shards, read_shards
 from merge.reader import TensorInfo, read_header
 
 INDEX = "model.safetensors.index.json"
@@ -28,7 +30,7 @@ class Checkpoint:
 
     Attributes:
         directory: Where it is.
-        files: Its safetensors files, sorted by name.
+        files: Its safetensors files, sorted by name, or verl's shards.
         tensors: Common name to place.
         config: Content of ``config.json``.
         has_index: Whether an index lists the files.
@@ -66,7 +68,7 @@ def open_checkpoint(directory: Path, problems: list[str]) -> Checkpoint | None:
     """Read the headers of a model directory; tensor data stays untouched.
 
     Args:
-        directory: A Hugging Face model directory, sharded or not; not trusted.
+        directory: A Hugging Face model directory, sharded or not, or a verl FSDP checkpoint; not trusted.
         problems: Every problem found is appended, each naming its file.
 
     Returns:
@@ -76,6 +78,9 @@ def open_checkpoint(directory: Path, problems: list[str]) -> Checkpoint | None:
     if not directory.is_dir():
         problems.append(f"no model directory at {directory}")
         return None
+    shards = None if (directory / INDEX).is_file() or (directory / SINGLE).is_file() else find_shards(directory)
+    if shards is not None:
+        return _open_shards(directory, shards.absolute(), problems)
     config = _read_json(directory / "config.json", problems)
     # Workers may run in another directory.
     files, index = _list_files(directory.absolute(), problems)
@@ -91,14 +96,35 @@ def open_checkpoint(directory: Path, problems: list[str]) -> Checkpoint | None:
             continue
         if index is not None:
             _compare_with_index(path, header, index, problems)
-        for info in header.values():
-            name = common_name(info.name)
-            if name in tensors:
-                problems.append(f"tensor '{info.name}' in {path} is also in {tensors[name].file}")
-            tensors[name] = info
+        _add(tensors, header, problems)
     if len(problems) > before:
         return None
     return Checkpoint(directory, tuple(files), tensors, config, index is not None)
+
+
+def _add(tensors: dict[str, TensorInfo], header: Mapping[str, TensorInfo], problems: list[str]) -> None:
+    for info in header.values():
+        name = common_name(info.name)
+        if name in tensors:
+            problems.append(f"tensor '{info.name}' in {info.file} is also in {tensors[name].file}")
+        tensors[name] = info
+
+
+def _open_shards(directory: Path, folder: Path, problems: list[str]) -> Checkpoint | None:
+    """Open what verl saved during training; beside the shards it writes the config of the model."""
+    before = len(problems)
+    config = _read_json(folder / "huggingface" / "config.json", problems)
+    tensors: dict[str, TensorInfo] = {}
+    try:
+        files, header = read_shards(folder)
+        _add(tensors, header, problems)
+    except LipoError as error:
+        problems.append(str(error))
+    except OSError as error:
+        problems.append(f"cannot read {folder}: {error}")
+    if len(problems) > before:
+        return None
+    return Checkpoint(directory, tuple(files), tensors, config, has_index=False)
 
 
 def _read_json(path: Path, problems: list[str]) -> dict[str, Any]:
@@ -141,11 +167,9 @@ def _is_plain_name(name: str) -> bool:
 def _why_no_weights(directory: Path) -> str:
     if (directory / "huggingface" / SINGLE).is_file() or (directory / "huggingface" / INDEX).is_file():
         return f"{directory} has no safetensors weights; {directory / 'huggingface'} has: give that path"
-    if any(directory.glob("model_world_size_*.pt")):
-        return (
-            f"{directory} is a verl FSDP checkpoint of pickled shards, which are not loaded; convert it with "
-            f"python -m verl.model_merger merge --backend fsdp --local_dir {directory} --target_dir DIRECTORY"
-        )
+    steps = sorted(directory.glob("global_step_*"), key=lambda path: (len(path.name), path.name))
+    if steps:
+        return f"{directory} is a verl training; give one of its checkpoints, e.g. {steps[-1]}"
     if any(directory.glob("*.bin")):
         return f"{directory} has pickled weights only, which are not loaded; save the model as safetensors"
     return f"{directory} has neither {SINGLE} nor {INDEX}"

@@ -38,6 +38,9 @@ class MergeConfig:
     dtype: Literal["float32", "bfloat16", "float16"] = option(
         "float32", help="Type of the output's weights; float32 keeps the small deltas of RL that bfloat16 rounds away."
     )
-    workers: int | None = option(None, help="Tensors merged at a time; by default one per core.", minimum=1)
-    address: str | None = option(None, help="Ray cluster to use, e.g. auto; null starts a local Ray for the merge.")
+    workers: int | None = option(None, help="Tensors merged at a time; by default one per core or GPU.", minimum=1)
+    address: str | None = option(
+        None, help="Ray cluster to use, e.g. auto; local starts worker processes; null stays in this process."
+    )
+    device: Literal["cpu", "cuda"] = option("cpu", help="Where the arithmetic runs: cores, or GPUs, one tensor each.")
     seed: int = option(0, help="Seed of methods that draw random numbers.", minimum=0)

@@ -24,8 +24,8 @@ from merge.reader import TensorInfo
 from merge.writer import Layout, layout
 
 COPY = "base"
-# Elements that elementwise methods take at a time: small enough for the memory of any worker.
-BLOCK = 1 << 20
+# Elements that elementwise methods take at a time: what a core's cache holds of base and experts.
+BLOCK = 1 << 18
 # Problems of one kind shown per model; a wrong base would otherwise print every tensor's name.
 _SHOWN = 5
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
@@ -141,6 +141,8 @@ def build_plan(config: MergeConfig) -> Plan:
     if not config.experts:
         problems.append("there are no experts")
     base = open_checkpoint(config.base, problems)
+    if base is not None and any(file.suffix != ".safetensors" for file in base.files):
+        problems.append(f"the base {config.base} is a training checkpoint; give the model that training started from")
     opened = {name: open_checkpoint(path, problems) for name, path in sorted(config.experts.items())}
     experts = {name: expert for name, expert in opened.items() if expert is not None}
     sources: dict[str, list[TensorInfo]] = {}

@@ -32,24 +32,34 @@ _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x
 
 
 @dataclass(frozen=True)
+class Extent:
+    """Consecutive bytes of a file."""
+
+    file: Path
+    begin: int
+    size: int
+
+
+@dataclass(frozen=True)
 class TensorInfo:
     """Where a tensor lies.
 
     Attributes:
         name: As in the file.
-        dtype: As the specification names it, e.g. ``BF16``.
+        dtype: As the specification of safetensors names it, e.g. ``BF16``.
         shape: Sizes.
-        file: The safetensors file.
-        begin: Offset of its first byte in the file.
-        size: Bytes.
+        extents: Its bytes in row-major order: one run in a safetensors file, one per rank in sharded checkpoints.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    file: Path
-    begin: int
-    size: int
+    extents: tuple[Extent, ...]
+
+    @property
+    def file(self) -> Path:
+        """The file that holds its first byte."""
+        return self.extents[0].file
 
     @property
     def numel(self) -> int:
@@ -106,13 +116,14 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         tensors = [_entry(path, name, entry, 8 + size) for name, entry in entries.items()]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise LipoError(f"{path} has a broken header: {error}", "copy or download it again") from None
-    tensors.sort(key=lambda t: (t.begin, t.size))
+    tensors.sort(key=lambda t: (t.extents[0].begin, t.extents[0].size))
     position = 8 + size
     for tensor in tensors:
-        if tensor.begin != position:
-            problem = "overlaps the tensor before it" if tensor.begin < position else "leaves a hole before it"
+        (extent,) = tensor.extents
+        if extent.begin != position:
+            problem = "overlaps the tensor before it" if extent.begin < position else "leaves a hole before it"
             raise LipoError(f"tensor '{tensor.name}' in {path} {problem}", "copy or download the file again")
-        position += tensor.size
+        position += extent.size
     if position != length:
         raise LipoError(
             f"{path} holds {length} bytes but its header describes {position}"
@@ -130,7 +141,7 @@ def _entry(path: Path, name: str, entry: dict[str, Any], start: int) -> TensorIn
         raise ValueError(f"tensor '{name}' has dtype {dtype}; merging knows {', '.join(TORCH_DTYPES)}")
     if end - begin != math.prod(shape) * itemsize(dtype):
         raise ValueError(f"tensor '{name}' of shape {list(shape)} and dtype {dtype} cannot have {end - begin} bytes")
-    return TensorInfo(name, dtype, shape, path, start + begin, end - begin)
+    return TensorInfo(name, dtype, shape, (Extent(path, start + begin, end - begin),))
 
 
 def read_tensor(info: TensorInfo, start: int = 0, stop: int | None = None) -> Tensor:
@@ -150,17 +161,11 @@ def read_tensor(info: TensorInfo, start: int = 0, stop: int | None = None) -> Te
     stop = info.numel if stop is None else stop
     width = itemsize(info.dtype)
     buffer = bytearray((stop - start) * width)
-    view, offset = memoryview(buffer), info.begin + start * width
-    handle = os.open(info.file, os.O_RDONLY)
-    try:
-        while view:
-            # One call reads at most 2 GiB.
-            count = os.preadv(handle, [view[: 1 << 30]], offset)
-            if count == 0:
-                raise LipoError(f"{info.file} became shorter while it was read", "leave inputs alone during a merge")
-            view, offset = view[count:], offset + count
-    finally:
-        os.close(handle)
+    view, skip = memoryview(buffer), start * width
+    for extent in info.extents:
+        count = min(max(0, extent.size - skip), len(view))
+        _read_into(view[:count], extent.file, extent.begin + skip)
+        view, skip = view[count:], max(0, skip - extent.size)
     shape = info.shape if stop - start == info.numel else (stop - start,)
     if not buffer:
         return torch.empty(shape, dtype=TORCH_DTYPES[info.dtype])
@@ -171,6 +176,21 @@ def read_tensor(info: TensorInfo, start: int = 0, stop: int | None = None) -> Te
             "repeat the training or the copy that made it",
         )
     return tensor
+
+
+def _read_into(view: memoryview, file: Path, offset: int) -> None:
+    if not view:
+        return
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        while view:
+            # One call reads at most 2 GiB.
+            count = os.preadv(handle, [view[: 1 << 30]], offset)
+            if count == 0:
+                raise LipoError(f"{file} became shorter while it was read", "leave inputs alone during a merge")
+            view, offset = view[count:], offset + count
+    finally:
+        os.close(handle)
 
 
 def all_finite(tensor: Tensor) -> bool:
@@ -184,10 +204,15 @@ class LazyTensors(Sequence[Tensor]):
     """Tensors that are read each time they are indexed, so that whoever walks over them holds one at a time."""
 
     def __init__(
-        self, infos: Sequence[TensorInfo], dtype: torch.dtype, start: int = 0, stop: int | None = None
+        self,
+        infos: Sequence[TensorInfo],
+        dtype: torch.dtype,
+        device: str = "cpu",
+        start: int = 0,
+        stop: int | None = None,
     ) -> None:
-        """Remember what to read; see :func:`read_tensor`. Values are converted to ``dtype``."""
-        self._infos, self._dtype, self._start, self._stop = infos, dtype, start, stop
+        """Remember what to read; see :func:`read_tensor`. Values are moved to ``device`` and become ``dtype``."""
+        self._infos, self._dtype, self._device, self._start, self._stop = infos, dtype, device, start, stop
 
     def __len__(self) -> int:
         """Count of tensors."""
@@ -200,8 +225,8 @@ class LazyTensors(Sequence[Tensor]):
     def __getitem__(self, index: int | slice) -> Tensor | LazyTensors:
         """Read one tensor, or select several without reading."""
         if isinstance(index, slice):
-            return LazyTensors(self._infos[index], self._dtype, self._start, self._stop)
-        return read_tensor(self._infos[index], self._start, self._stop).to(self._dtype)
+            return LazyTensors(self._infos[index], self._dtype, self._device, self._start, self._stop)
+        return read_tensor(self._infos[index], self._start, self._stop).to(self._device).to(self._dtype)
 
     def __iter__(self) -> Iterator[Tensor]:
         """Read one after the other."""

@@ -19,13 +19,14 @@ from merge.reader import TORCH_DTYPES, LazyTensors, all_finite, itemsize, read_t
 from merge.writer import write_tensor
 
 
-def merge_tensor(job: Job, directory: Path, names: Sequence[str]) -> dict[str, Any]:
+def merge_tensor(job: Job, directory: Path, names: Sequence[str], device: str = "cpu") -> dict[str, Any]:
     """Merge one tensor into its place in the output.
 
     Args:
         job: What to do.
         directory: Where the output files, already created, are.
         names: The experts' names, in the order of ``job.experts``.
+        device: Where the method runs, as torch names it; reading, writing and measuring are the CPU's.
 
     Returns:
         The tensor's record for the manifest: method, SHA-256 of the bytes written, seconds, the method's log, and for
@@ -43,7 +44,7 @@ def merge_tensor(job: Job, directory: Path, names: Sequence[str]) -> dict[str, A
     else:
         method = get_method(job.method)
         measure = _Measure(job.dtype)
-        steps = _by_block(job, method) if method.elementwise else _whole(job, method)
+        steps = _by_block(job, method, device) if method.elementwise else _whole(job, method, device)
         for start, base, experts, merged, log in steps:
             stored = _store(job, directory, start, merged, digest)
             measure.add(base, experts, merged, stored)
@@ -64,23 +65,24 @@ def _work_dtype(job: Job) -> torch.dtype:
     return torch.float64 if job.base.dtype == "F64" else torch.float32
 
 
-def _by_block(job: Job, method: Method) -> Iterator[_Step]:
-    prepared = method.prepare(lambda: _vector_blocks(job), job.options) if method.prepare else {}
-    for start, base, experts in _read_blocks(job):
+def _by_block(job: Job, method: Method, device: str) -> Iterator[_Step]:
+    prepared = method.prepare(lambda: _vector_blocks(job, device), job.options) if method.prepare else {}
+    for start, base, experts in _read_blocks(job, device):
         seed = {"seed": draw_seed(job, start)} if method.seeded else {}
         merged, log = method.function(base, experts, job.options, **prepared, **seed)
         yield start, base, experts, merged, log
 
 
-def _read_blocks(job: Job) -> Iterator[tuple[int, Tensor, list[Tensor]]]:
+def _read_blocks(job: Job, device: str) -> Iterator[tuple[int, Tensor, list[Tensor]]]:
     dtype = _work_dtype(job)
     for start, stop in _blocks(job.base.numel):
-        base = read_tensor(job.base, start, stop).to(dtype).flatten()
-        yield start, base, [tensor.flatten() for tensor in LazyTensors(job.experts, dtype, start, stop)]
+        (base,) = LazyTensors((job.base,), dtype, device, start, stop)
+        experts = LazyTensors(job.experts, dtype, device, start, stop)
+        yield start, base.flatten(), [tensor.flatten() for tensor in experts]
 
 
-def _vector_blocks(job: Job) -> Iterator[Tensor]:
-    return (task_vectors(base, experts) for _, base, experts in _read_blocks(job))
+def _vector_blocks(job: Job, device: str) -> Iterator[Tensor]:
+    return (task_vectors(base, experts) for _, base, experts in _read_blocks(job, device))
 
 
 def draw_seed(job: Job, start: int) -> int:
@@ -89,14 +91,14 @@ def draw_seed(job: Job, start: int) -> int:
     return int.from_bytes(digest[:8], "little")
 
 
-def _whole(job: Job, method: Method) -> Iterator[_Step]:
+def _whole(job: Job, method: Method, device: str) -> Iterator[_Step]:
     dtype = _work_dtype(job)
-    base = read_tensor(job.base).to(dtype)
-    merged, log = method.function(base, LazyTensors(job.experts, dtype), job.options)
+    (base,) = LazyTensors((job.base,), dtype, device)
+    merged, log = method.function(base, LazyTensors(job.experts, dtype, device), job.options)
     base, merged = base.flatten(), merged.flatten()
     for start, stop in _blocks(job.base.numel):
         # Read again, block by block, only to measure: keeping all experts would double the memory.
-        experts = [tensor.flatten() for tensor in LazyTensors(job.experts, dtype, start, stop)]
+        experts = [tensor.flatten() for tensor in LazyTensors(job.experts, dtype, device, start, stop)]
         yield start, base[start:stop], experts, merged[start:stop], log
 
 
@@ -124,7 +126,7 @@ class _Measure:
 
     def add(self, base: Tensor, experts: Sequence[Tensor], merged: Tensor, stored: Tensor) -> None:
         count = len(experts) + 1
-        total = torch.zeros(count, count, dtype=torch.float64)
+        total = torch.zeros(count, count, dtype=torch.float64, device=base.device)
         # Pieces that fit the cache; their float32 sums are exact to about six digits, and the total is float64.
         for start in range(0, base.numel(), _PIECE):
             part = slice(start, start + _PIECE)
@@ -138,8 +140,9 @@ class _Measure:
     def result(self, names: Sequence[str]) -> dict[str, Any]:
         if self.products is None:
             return {}
-        norms = self.products.diagonal().sqrt()
-        cosines = self.products / (norms[:, None] * norms[None, :]).clamp_min(1e-300)
+        products = self.products.cpu()
+        norms = products.diagonal().sqrt()
+        cosines = products / (norms[:, None] * norms[None, :]).clamp_min(1e-300)
         mean = float(norms[:-1].mean())
         record: dict[str, Any] = {
             "norms": {name: float(norms[i]) for i, name in enumerate(names)},

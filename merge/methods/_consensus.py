@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -16,9 +15,11 @@ def elect_and_average(vectors: Tensor) -> Tensor:
         Shape (…); zero where the signs cancel.
 
     Example:
+        >>> import torch
         >>> elect_and_average(torch.tensor([[3.0, 1.0], [1.0, -1.0], [-2.0, 0.0]]))
         tensor([2., 0.])
     """
     sign = vectors.sum(0).sign_()
-    agree = (vectors.sign() == sign) & (sign != 0)
-    return torch.where(agree, vectors, 0).sum(0).div_(agree.sum(0).clamp_min_(1))
+    # 1 where the signs are equal and not zero, else 0; several times faster than comparisons and selections.
+    agree = vectors.sign().mul_(sign).clamp_min_(0)
+    return (agree * vectors).sum(0).div_(agree.sum(0).clamp_min_(1))

@@ -96,8 +96,8 @@ def ties(
     if thresholds is None:
         thresholds = _whole_tensor_thresholds(vectors, options)
     limits = thresholds.view(-1, *[1] * base.dim())
-    kept = torch.where(vectors.float().abs() >= limits, vectors, 0)
-    return add_to_base(base, elect_and_average(kept).mul_(options.scale)), {}
+    vectors.mul_(vectors.float().abs() >= limits)
+    return add_to_base(base, elect_and_average(vectors).mul_(options.scale)), {}
 
 
 def _whole_tensor_thresholds(vectors: Tensor, options: TiesOptions) -> Tensor:

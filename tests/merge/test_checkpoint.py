@@ -83,14 +83,12 @@ def test_missing_config(tmp_path: Path, write_model, toy) -> None:
 
 
 def test_other_formats_are_recognised(tmp_path: Path, write_model, toy) -> None:
-    for name in ("bin", "verl", "actor", "empty"):
+    for name in ("bin", "actor", "empty"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
     (tmp_path / "bin" / "pytorch_model.bin").write_bytes(b"")
-    (tmp_path / "verl" / "model_world_size_2_rank_0.pt").write_bytes(b"")
     write_model(tmp_path / "actor" / "huggingface", toy(0))
     assert "pickled weights only" in _problems(tmp_path / "bin")
-    assert "verl.model_merger" in _problems(tmp_path / "verl")
     assert str(tmp_path / "actor" / "huggingface") in _problems(tmp_path / "actor")
     assert "neither" in _problems(tmp_path / "empty")
 

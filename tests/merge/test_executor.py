@@ -1,82 +1,107 @@
-import os
-import socket
-import sys
+"""Threads of this process, which merge where no Ray is asked for."""
+
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 
-import psutil
 import pytest
-import ray
-from ray import cloudpickle
+import torch
 
 from lipo.common import LipoError
-from merge.executor import Pool, Task, connect
-
-# Workers cannot import a test module by its name.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
+from merge._threads import ThreadPool
+from merge.executor import Task, connect, dearest_last
 
 
-def _work(folder: Path, name: str, seconds: float) -> str:
-    started = time.time()
-    time.sleep(seconds)
-    (folder / name).write_text(f"{started} {time.time()}")
-    return name
+def _task(function, *arguments, flops: float = 1.0, memory: int = 0, on_device: bool = False) -> Task:
+    return Task(f"{function.__name__} {arguments}", function, arguments, flops, memory, on_device)
 
 
-def _die() -> None:
-    os.kill(os.getpid(), 9)
+class _Gauge:
+    """Counts who is inside."""
+
+    def __init__(self) -> None:
+        self.inside, self.most, self.order, self.lock = 0, 0, [], threading.Lock()
+
+    def visit(self, name: int, seconds: float = 0.02) -> int:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            self.order.append(name)
+        time.sleep(seconds)
+        with self.lock:
+            self.inside -= 1
+        return name
+
+
+def test_every_task_once_dearest_first_and_never_too_many() -> None:
+    gauge = _Gauge()
+    with connect(workers=2, address=None) as pool:
+        results = list(pool.run([_task(gauge.visit, i, flops=i) for i in range(8)]))
+    assert Counter(result for _, result in results) == Counter(range(8))
+    assert gauge.most == 2 and set(gauge.order[:2]) == {6, 7}
+
+
+def test_memory_bounds_what_runs_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    class Available:
+        available = 100
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Available)
+    gauge = _Gauge()
+    tasks = [_task(gauge.visit, i, memory=60) for i in range(4)] + [_task(gauge.visit, 9, memory=10**9)]
+    assert len(list(ThreadPool(3).run(tasks))) == 5
+    assert gauge.most == 1
+
+
+def test_one_thread_per_operation_in_workers_only() -> None:
+    before = torch.get_num_threads()
+    ((_, inside),) = ThreadPool(1).run([_task(torch.get_num_threads)])
+    assert inside == 1 and torch.get_num_threads() == before
+
+
+def test_the_device_is_handed_on() -> None:
+    ((_, device),) = ThreadPool(1, "cpu").run([_task(str, on_device=True)])
+    assert device == "cpu"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_no_gpu_is_a_message() -> None:
+    with pytest.raises(LipoError, match="torch sees no GPU here"), connect(None, None, "cuda"):
+        pass
 
 
 def _fail() -> None:
     raise LipoError("the shelf is empty", "fill it")
 
 
-def _task(function, *arguments, flops: float = 1.0, memory: int = 0) -> Task:
-    return Task(" ".join(map(str, arguments)) or function.__name__, function, arguments, flops, memory)
+def _missing() -> None:
+    Path("/nowhere/at/all").read_bytes()
 
 
-@pytest.mark.slow
-def test_pool(tmp_path: Path) -> None:
-    with connect(workers=2, address=None) as pool:
-        assert ray.is_initialized() and pool.workers == 2
-        _listens_on_loopback_only()
-        with connect(workers=1, address=None) as inner:
-            assert inner.workers == 1
-        assert ray.is_initialized(), "the inner one joined a Ray that is not its own to end"
-
-        tasks = [_task(_work, tmp_path, str(i), 0.3, flops=i) for i in range(5)]
-        results = [result for _, result in pool.run(tasks)]
-        assert sorted(results) == ["0", "1", "2", "3", "4"]
-        times = [tuple(map(float, (tmp_path / str(i)).read_text().split())) for i in range(5)]
-        assert max(sum(a < t < b for a, b in times) for t, _ in times) < 2, "never more than two at a time"
-        assert min(times[3][0], times[4][0]) == min(t for t, _ in times), "the dearest first"
-
-        # More memory than the machine has still runs, alone.
-        assert [r for _, r in pool.run([_task(_work, tmp_path, "big", 0.0, memory=10**15)])] == ["big"]
-        with pytest.raises(LipoError, match="the shelf is empty; fill it"):
-            list(pool.run([_task(_fail)]))
-        with pytest.raises(LipoError, match="the worker process for _die died 4 times"):
-            list(Pool(1).run([_task(_die)]))
-    assert not ray.is_initialized()
+@pytest.mark.parametrize(("function", "message"), [(_fail, "the shelf is empty; fill it"), (_missing, "No such file")])
+def test_errors_of_tasks(function, message: str) -> None:
+    with pytest.raises(LipoError, match=message):
+        list(ThreadPool(2).run([_task(function)]))
 
 
-def _listens_on_loopback_only() -> None:
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    family = [p for p in family if p.pid == os.getpid() or "ray" in " ".join(p.cmdline()).lower()]
-    for process in family:
-        for connection in process.net_connections("inet"):
-            if connection.status == psutil.CONN_LISTEN:
-                assert connection.laddr.ip in ("127.0.0.1", "::1", "::ffff:127.0.0.1"), (
-                    process.cmdline()[:2],
-                    connection.laddr,
-                )
+def test_whoever_stops_waiting_stops_the_work() -> None:
+    steps = []
 
+    def long() -> None:
+        for step in range(10_000):
+            steps.append(step)
+            time.sleep(0.01)
 
-def test_no_cluster_at_the_address() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     started = time.monotonic()
-    with pytest.raises(LipoError, match=f"Ray does not start at 127.0.0.1:{port}"), connect(None, f"127.0.0.1:{port}"):
-        pass
-    assert not ray.is_initialized() and time.monotonic() - started < 10
+    run = ThreadPool(2).run([_task(long, flops=1), _task(int, flops=2)])
+    next(run)
+    run.close()
+    assert time.monotonic() - started < 10 and len(steps) < 1000
+    assert threading.active_count() < 10
+
+
+def test_order_of_equals_does_not_depend_on_chance() -> None:
+    tasks = [Task(key, int, (), flops, 0) for key, flops in (("b", 1.0), ("a", 1.0), ("c", 2.0))]
+    assert [task.key for task in dearest_last(tasks)] == ["a", "b", "c"]
