@@ -35,6 +35,14 @@ def merge(
         list[str] | None, typer.Option("--set", help="Option of the method as key=value; may be repeated.")
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster, e.g. auto; local for worker processes; by default threads.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Tensors merged at a time.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Load the result with transformers and vLLM and take a token from each.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what would be done to which tensors.")
     ] = False,
@@ -45,6 +53,7 @@ def merge(
     """
     words = [*([str(recipe)] if recipe else []), *(overrides or ())]
     flags = {"base": base, "out": out, "method": method, "dtype": dtype}
+    flags |= {"address": address, "workers": workers, "device": device}
     if not words and not experts:
         raise LipoError("Missing argument 'recipe'", "give a recipe, or --base, --experts and --out")
     config = read_config(words, experts or (), option or (), {k: v for k, v in flags.items() if v is not None})
@@ -52,7 +61,13 @@ def merge(
     if dry_run:
         print_plan(config, console)
         return
-    print_summary(run_with_bar(config, console), console)
+    result = run_with_bar(config, console)
+    print_summary(result, console)
+    if verify:
+        from lipo.cli._verify import verify_model
+
+        for line in verify_model(result):
+            console.print(f"verified: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def read_config(

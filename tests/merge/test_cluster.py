@@ -10,7 +10,6 @@ import torch
 from ray.cluster_utils import Cluster
 
 from lipo.common import LipoError, sha256_file
-from lipo.common.local_ray import on_loopback
 from merge import MergeConfig, Progress, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -20,13 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 def cluster() -> Iterator[Cluster]:
     """A head that does no work and two nodes of one CPU; one of them says it has a GPU."""
     size = 100 * 2**20
-    with on_loopback():
-        started = Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 0, "object_store_memory": size, "include_dashboard": False},
-        )
-        started.add_node(num_cpus=1, num_gpus=1, object_store_memory=size)
-        started.add_node(num_cpus=1, object_store_memory=size)
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": size})
+    started.add_node(num_cpus=1, num_gpus=1, object_store_memory=size)
+    started.add_node(num_cpus=1, object_store_memory=size)
     yield started
     ray.shutdown()
     started.shutdown()

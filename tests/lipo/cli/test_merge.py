@@ -88,3 +88,14 @@ def test_merge(folder: Path) -> None:
     assert result.exit_code == 0 and "1 task_arithmetic tensors" in result.output
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
     assert manifest["config"]["options"] == {"scale": 0.5}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_verify_asks_transformers_and_vllm_about_an_image(tmp_path: Path) -> None:
+    base = Path(__file__).parents[3] / "recipes" / "tiny" / "base"
+    arguments = ["merge", "--base", str(base), "--experts", f"same={base}", "--out", str(tmp_path / "out"), "--verify"]
+    result = CliRunner().invoke(app, [*arguments, "--method", "average"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "verified: transformers loads it, uses every tensor and gives a token for an image" in result.output
+    assert "verified: vLLM loads it and gives a token for an image" in result.output
