@@ -10,7 +10,7 @@ from merge.describe import groups
 from merge.plan import Plan, settings, versions
 
 _SUMMARY = {
-    "median_norm_ratio": "‖merged delta‖ / mean ‖expert delta‖, median over tensors",
+    "median_norm_ratio": "‖merged delta‖ / mean ‖expert delta‖, median over the method's tensors",
     "median_expert_cosine": "cosine between two experts' deltas, median",
     "median_survived": "share of the merged delta left after rounding to the output type, median",
 }
@@ -51,6 +51,7 @@ def model_card(plan: Plan, summary: Mapping[str, Any]) -> str:
         *rows,
         "",
         *(f"- {text}: {summary[key]}" for key, text in _SUMMARY.items() if key in summary),
+        *(f"  - {_code(kind)}: {share}" for kind, share in summary.get("survived", {}).items()),
         "",
         "The same merge again, as a recipe for `lipo merge` (YAML holds JSON; add `out`):",
         "",

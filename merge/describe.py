@@ -37,12 +37,13 @@ def groups(plan: Plan) -> list[Group]:
     rows = []
     for (method, options), indices in members.items():
         jobs = [plan.jobs[index] for index in indices]
-        kinds = dict.fromkeys(_kind(job.name) for job in jobs)
+        kinds = dict.fromkeys(kind_of(job.name) for job in jobs)
         rows.append(Group(method, options, len(jobs), sum(job.base.numel for job in jobs), tuple(kinds)))
     return sorted(rows, key=lambda row: -row.parameters)
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
+    """Name without its layer's number: ``model.layers.*.mlp.up_proj.weight``."""
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from lipo.common import atomic_write, sha256_file
 from merge.card import model_card
 from merge.checkpoint import INDEX, Checkpoint
+from merge.describe import kind_of
 from merge.plan import COPY, Plan, settings, versions
 
 MANIFEST = "manifest.json"
@@ -79,7 +80,7 @@ def write_manifest(
         seconds: Wall time of this run.
     """
     config = settings(plan.config)
-    summary = summarise(tensors) | {"seconds": round(seconds, 2)}
+    summary = summarise(tensors, plan.config.method) | {"seconds": round(seconds, 2)}
     content = {
         "format": 1,
         "fingerprint": plan.fingerprint,
@@ -103,16 +104,32 @@ def _files(model: Checkpoint, hashes: Mapping[str, str]) -> dict[str, str]:
     return {file.name: hashes[str(file)] for file in model.files}
 
 
-def summarise(tensors: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Condense tensor records: count per method, and medians of norm ratio, expert cosine and surviving delta."""
-    merged = [record for record in tensors.values() if record["method"] != COPY]
+def summarise(tensors: Mapping[str, dict[str, Any]], method: str) -> dict[str, Any]:
+    """Condense tensor records.
+
+    Args:
+        tensors: Record of every tensor, by common name.
+        method: The recipe's own; the fallback for other tensors would hide what it did.
+
+    Returns:
+        Count of tensors per method; medians of norm ratio, expert cosine and surviving delta over the tensors of
+        ``method``; for 16-bit outputs also ``survived``, its median for each kind of tensor.
+    """
+    own = [record for record in tensors.values() if record["method"] == method]
+    merged = own or [record for record in tensors.values() if record["method"] != COPY]
     cosines = [cosine for record in merged for cosine in record["cosines"].values()]
     ratios = [record["norm_ratio"] for record in merged if record["norm_ratio"] is not None]
     survived = [record["survived"] for record in merged if "survived" in record]
+    kinds: dict[str, list[float]] = {}
+    for name, record in tensors.items():
+        if "survived" in record:
+            kinds.setdefault(kind_of(name), []).append(record["survived"])
     summary: dict[str, Any] = {"tensors": dict(sorted(Counter(r["method"] for r in tensors.values()).items()))}
     for name, values in (("norm_ratio", ratios), ("expert_cosine", cosines), ("survived", survived)):
         if values:
             summary[f"median_{name}"] = round(statistics.median(values), 4)
+    if kinds:
+        summary["survived"] = {kind: round(statistics.median(values), 4) for kind, values in sorted(kinds.items())}
     return summary
 
 

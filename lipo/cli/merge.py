@@ -14,10 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from lipo.cli._recipes import find_model, find_recipe
-from lipo.common import LipoError, load_yaml, parse
+from lipo.common import LipoError, load_yaml, parse, require_free_space
 
 if TYPE_CHECKING:
     from merge import MergeConfig
+
+# Below this share, rounding to 16 bits has eaten enough of a merged delta to be worth a line.
+_MUCH_SURVIVED = 0.9
 
 
 def merge(
@@ -162,7 +165,10 @@ def print_summary(out: Path, console: Console) -> None:
         ("median_survived", "share of the delta that rounding to the output type left"),
     ):
         if key in summary:
-            console.print(f"  {text}: {summary[key]} (median over tensors)", highlight=False, markup=False)
+            console.print(f"  {text}: {summary[key]} (median)", highlight=False, markup=False, soft_wrap=True)
+    lost = sorted((share, kind) for kind, share in summary.get("survived", {}).items() if share < _MUCH_SURVIVED)
+    for share, kind in lost[:5]:
+        console.print(f"    only {share:.0%} in {kind}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_plan(config: MergeConfig, console: Console) -> None:
@@ -178,9 +184,10 @@ def print_plan(config: MergeConfig, console: Console) -> None:
     console.print(table)
     for note in plan.notes:
         console.print(note, highlight=False, markup=False)
+    require_free_space(plan.config.out.parent, plan.size, "the merged model")
     console.print(
         f"{plan.config.out}: {plan.size / 1e6:,.1f} MB of {plan.config.dtype} from {len(plan.experts)} experts; "
-        f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. Nothing was written.",
+        f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. The disk has room. Nothing was written.",
         highlight=False,
         markup=False,
     )

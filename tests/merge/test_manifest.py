@@ -96,9 +96,12 @@ def test_summary() -> None:
         "b": _record("amm", norm_ratio=None, cosines={}, survived=0.7),
         "c": {"method": "base"},
     }
-    assert summarise(records) == {
-        "tensors": {"amm": 2, "base": 1},
+    records["layers.0.up.weight"] = records["layers.7.up.weight"] = _record(norm_ratio=9.0, survived=0.25)
+    assert summarise(records, "amm") == {
+        "tensors": {"amm": 2, "average": 2, "base": 1},
         "median_norm_ratio": 1.5,
         "median_expert_cosine": 0.5,
         "median_survived": 0.6,
+        "survived": {"a": 0.5, "b": 0.7, "layers.*.up.weight": 0.25},
     }
+    assert summarise(records, "ties")["median_norm_ratio"] == 9.0
