@@ -94,7 +94,8 @@ def _on_cpu(task: Task) -> Any:
     return task.run("cpu")
 
 
-@ray.remote(num_cpus=1, num_gpus=1, max_restarts=_RETRIES, max_task_retries=_RETRIES)
+# No CPU: the actor keeps what it has, and tasks that need one would wait for ever on a small node.
+@ray.remote(num_cpus=0, num_gpus=1, max_restarts=_RETRIES, max_task_retries=_RETRIES)
 class _GpuWorker:
     """Holds one GPU."""
 

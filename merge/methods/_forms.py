@@ -70,7 +70,9 @@ class Gram:
         """See :class:`Form`."""
         self.units, self.norms, self.reference = units, norms, reference
         self.grams = units.mT @ units
-        self.pulls = torch.stack([self._target(i) @ gram for i, gram in enumerate(self.grams)])
+        self.pulls = torch.empty_like(units)
+        for index, gram in enumerate(self.grams):
+            torch.mm(self._target(index), gram, out=self.pulls[index])
         self.span = _Span(units)
 
     def _target(self, index: int) -> Tensor:
@@ -79,7 +81,7 @@ class Gram:
     def gradient(self, offset: Tensor, weights: Tensor, projection: float) -> Tensor:
         """See :class:`Form`."""
         curvature = torch.tensordot(weights, self.grams, 1)
-        gradient = torch.addmm(torch.tensordot(weights, self.pulls, 1), offset, curvature, beta=-1).mul_(2)
+        gradient = torch.tensordot(weights, self.pulls, 1).addmm_(offset, curvature, beta=-1).mul_(2)
         if projection:
             gradient.addmm_(self.span.remove(gradient), curvature, alpha=4 * projection)
         return gradient

@@ -119,6 +119,8 @@ def descend(
         else torch.optim.SGD([offset], lr=how.lr, momentum=0.9, fused=True)
     )
     for _ in range(how.steps):
+        # The old gradient would be one more tensor in memory while the new one is computed.
+        offset.grad = None
         offset.grad = form.gradient(offset, current_weights(), how.projection)
         optimiser.step()
     log = {"loss_start": start, "loss_end": loss(), "form": form_name}
