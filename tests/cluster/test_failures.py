@@ -130,19 +130,36 @@ class Pipeline:
         return sha256_file(self.folder / "merged/model.safetensors"), answers
 
 
-def test_a_pipeline_whose_driver_and_cluster_die(tmp_path_factory, cluster):
-    calm = Pipeline(tmp_path_factory.mktemp("calm"))
-    calm.finish(calm.start())
-    disturbed = Pipeline(tmp_path_factory.mktemp("disturbed"))
-    folder = disturbed.folder
+@pytest.fixture
+def calm(tmp_path_factory):
+    return Pipeline(tmp_path_factory.mktemp("calm"))
 
-    # The driver dies in the merge, on a cluster.
-    process = disturbed.start(f"address={cluster.address}")
+
+@pytest.fixture
+def disturbed(tmp_path_factory):
+    return Pipeline(tmp_path_factory.mktemp("disturbed"))
+
+
+def test_a_merge_whose_driver_and_cluster_die(calm, disturbed, cluster):
+    """The pipeline up to the merge; after the head is gone the same command goes on without a cluster."""
+    folder = disturbed.folder
+    calm.finish(calm.start("eval=null"))
+    process = disturbed.start("eval=null", f"address={cluster.address}")
     disturbed.kill_when(process, lambda: any(folder.glob(".merged.*.merging/journal*")) or (folder / "merged").exists())
+    assert not (folder / "merged").exists()
     assert json.loads((folder / "state/pipeline.json").read_text())["stages"]["merge (amm)"]["outputs"] == {}
 
-    # Then the head is gone; without a cluster the same pipeline goes on, and its driver dies in the evaluation.
     cluster.shutdown()
+    disturbed.finish(disturbed.start("eval=null"))
+    weights = [sha256_file(p.folder / "merged/model.safetensors") for p in (calm, disturbed)]
+    assert weights[0] == weights[1]
+    disturbed.finish(disturbed.start("eval=null"))
+    assert disturbed.log.read_text().rstrip().splitlines()[-2] == "merge (amm) unchanged, skipped"
+
+
+def test_an_evaluation_whose_driver_dies(calm, disturbed):
+    calm.finish(calm.start())
+    folder = disturbed.folder
     process = disturbed.start()
     answers = folder / "eval/answers/base/math.jsonl"
     disturbed.kill_when(process, lambda: answers.exists() and answers.stat().st_size > 0)

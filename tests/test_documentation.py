@@ -1,0 +1,140 @@
+"""The documentation builds without warnings, and what it tells a reader to type is possible."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from lipo.cli._app import app
+from lipo.estimators import RULES
+from merge.methods import method_names
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs/reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return dict(module.pages()) | {"markdown": module.markdown}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_it_builds_without_warnings(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    page = (tmp_path / "site/reference/estimators/lipo.html").read_text("utf-8")
+    assert "similarity_threshold" in page and "<table>" in page
+    # A page without a graph sends the reader's browser nowhere.
+    loaded = re.findall(r'(?:src|href)="(https?://[^"]+)"', page)
+    assert not [url for url in loaded if url.endswith((".js", ".css", ".woff2"))]
+
+
+def test_a_page_for_every_rule_method_and_benchmark(reference):
+    assert {f"reference/estimators/{name}.md" for name in RULES} <= set(reference)
+    assert {f"reference/methods/{name}.md" for name in method_names()} <= set(reference)
+    assert "reference/benchmarks/mathvista.md" in reference
+    lipo = reference["reference/estimators/lipo.md"]
+    assert lipo.startswith("# lipo\n") and "| `boost` |" in lipo and "L_opt" in lipo
+    for place, text in reference.items():
+        if place != "markdown":
+            assert "``" not in text.replace("```", "") and ":func:" not in text, place
+
+
+def test_docstrings_become_markdown(reference):
+    def example():
+        """Add ``a``.
+
+        Formula::
+
+            a + b
+
+        Args:
+            a: First; see :func:`sum`.
+            b: Second,
+                in two lines.
+
+        Returns:
+            The sum.
+        """
+
+    text = reference["markdown"](example)
+    assert text.splitlines()[0] == "Add `a`."
+    assert "    a + b" in text and "- `a`: First; see `sum`." in text and "**Returns**\n\nThe sum." in text
+
+
+def commands():
+    for path in DOCS:
+        text = re.sub(r"\\\n\s*", "", path.read_text("utf-8"))
+        for line in re.findall(r"^ {4}(lipo .+)$", text, re.MULTILINE):
+            yield pytest.param(line, id=f"{path.stem}: {line[:60]}")
+
+
+@pytest.mark.parametrize("line", list(commands()))
+def test_commands_parse(line):
+    """As the command line itself would parse them; recipes must exist."""
+    _, name, *arguments = shlex.split(line)
+    command = get_command(app).commands[name]
+    command.make_context(name, arguments)
+    for word in arguments:
+        if re.fullmatch(r"recipes/[\w/]+\.yaml", word):
+            assert (ROOT / word).is_file(), word
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda p: p.name)
+def test_what_is_named_exists(path):
+    text = path.read_text("utf-8")
+    for recipe in set(re.findall(r"recipes/[\w/]+\.(?:yaml|sh|py)", text)):
+        assert (ROOT / recipe).is_file(), recipe
+    for module in set(re.findall(r"python -m ([\w.]+)", text)) - {"pip", "pytest"}:
+        if module.split(".")[0] in ("recipes", "lipo", "eval", "merge", "reward_fns"):
+            assert importlib.util.find_spec(module), module
+
+
+def test_profiles_and_rules_of_the_guide_are_those_of_the_recipes():
+    text = (ROOT / "docs/clusters.md").read_text("utf-8")
+    folder = ROOT / "recipes/qwen2_5_vl_3b"
+    profiles = {p.stem for p in (folder / "profile").glob("*.yaml")} - {"gpu"}
+    assert set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE)) == profiles
+    assert set(re.findall(r"\bprofile=(\w+)", text)) <= profiles
+    assert set(re.findall(r"\brule=(\w+)", text)) <= {p.stem for p in (folder / "rule").glob("*.yaml")}
+
+
+def test_sources_of_the_data_page_are_those_there_are():
+    from recipes.qwen2_5_vl_3b.data.sources import SOURCES
+
+    text = (ROOT / "docs/data.md").read_text("utf-8")
+    table = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", text, re.MULTILINE))
+    assert table == {name: source.task for name, source in SOURCES.items()}
+
+
+def test_the_estimates_in_the_guide_are_what_the_plan_says():
+    from lipo.planning import KNOWN, estimate_memory, find_gpu, read_settings
+    from lipo.training import compose
+
+    text = (ROOT / "docs/clusters.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` on [\w ]+ \| (\d+) of (\d+) GB", text, re.MULTILINE)
+    assert len(rows) == 4
+    for profile, peak, card in rows:
+        config = compose(ROOT / "recipes/qwen2_5_vl_3b/math.yaml", [f"profile={profile}"])
+        gpu = find_gpu(config.lipo.gpu)
+        memory = estimate_memory(KNOWN[config.actor_rollout_ref.model.path], read_settings(config), gpu.memory)
+        assert (round(memory.peak.total / 1e9), round(gpu.memory / 1e9)) == (int(peak), int(card)), profile
+
+
+def test_every_page_is_in_the_menu():
+    loader = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+    menu = str(yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), loader)["nav"])  # a SafeLoader
+    optional = (ROOT / "docs/reference.py").read_text("utf-8")
+    assert [path.name for path in DOCS if path.name not in menu and f'"{path.name}"' not in optional] == []
