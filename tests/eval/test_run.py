@@ -81,7 +81,8 @@ def test_whole_run_with_bad_rows_and_again_without_work(tmp_path, models):
     assert time.monotonic() - begun < 10
     assert (again.scores, again.cells, again.comparisons) == (results.scores, results.cells, results.comparisons)
 
-    alone = replace(config, out=tmp_path / "alone", engine=replace(ENGINE, replicas=1, max_num_seqs=64))
+    base = {"base": models["base"]}
+    alone = replace(config, models=base, out=tmp_path / "alone", engine=replace(ENGINE, replicas=1, max_num_seqs=64))
     evaluation.run(alone)
     assert _share_equal(_answers(config.out, "base"), _answers(alone.out, "base")) > 0.97
 
