@@ -27,7 +27,9 @@ from rewards import _load_file
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
 
 from eval.benchmarks import find_declaration  # noqa: E402
+from eval.benchmarks.scores import mme_scores, wemath_scores  # noqa: E402
 from eval.scoring import find_scorer  # noqa: E402
+from eval.sources import Item  # noqa: E402
 from eval.sources._declared import DeclaredReader  # noqa: E402
 from reward_fns import RewardOptions, extract_answer  # noqa: E402
 
@@ -206,6 +208,62 @@ def _own(question: dict[str, Any], response: str) -> float:
     return float(verdict[benchmark.measure])
 
 
+def _compare_mme(seed: int) -> bool:
+    """Whether our score and VLMEvalKit's are the same for random verdicts."""
+    import pandas as pd
+
+    module = _load_file("vlmeval", "dataset/utils/yorn.py", _SMP)
+    kinds = find_declaration("mme").groups["kind"].names
+    rng = random.Random(seed)  # noqa: S311 - reproducible data, no secret
+    rows = [(c, f"{c}/{picture}", rng.random() < 0.7) for c in kinds for picture in range(10) for _ in range(2)]
+    module.load = lambda _: pd.DataFrame(rows, columns=["category", "image_path", "score"])  # type: ignore[attr-defined]
+    module.d2df = lambda scores: scores  # type: ignore[attr-defined]
+    theirs = module.MME_rating("")
+    items = [
+        Item(i, (), (), "Yes", groups={"category": c, "kind": kinds[c]}, cluster=picture)
+        for i, (c, picture, _) in enumerate(rows)
+    ]
+    ours = mme_scores(items, [float(right) for _, _, right in rows])
+    pairs = [(ours["perception"], theirs["perception"]), (ours["cognition"], theirs["reasoning"])]
+    return all(abs(a - b) < 1e-9 for a, b in [*pairs, *((ours[c], theirs[c]) for c in kinds)])
+
+
+def _compare_wemath(seed: int) -> bool:
+    """Whether our counts and scores and VLMEvalKit's are the same for random verdicts on 525 problems."""
+    import pandas as pd
+
+    module = _load_file("vlmeval", "dataset/utils/wemath.py", _SMP)
+    rng = random.Random(seed)  # noqa: S311
+    rows = [
+        (1000 * steps + problem, f"{steps}steps_{part}", rng.random() < 0.6)
+        for steps, problems in ((2, 300), (3, 225))
+        for problem in range(problems)
+        for part in [*range(1, steps + 1), "multi"]
+    ]
+    frame = pd.DataFrame(rows, columns=["ID", "key", "hit"])
+    merged = [
+        module.evaluate_process_steps_data(module_frame, steps) for steps, module_frame in _by_steps(module, frame)
+    ]
+    counts, _ = module.evaluate_compute_final_scores(module.evaluate_calculate_metrics(*merged), total_count=525)
+    items = [Item(i, (), (), "A", extra_info={"ID": row[0], "key": row[1]}) for i, row in enumerate(rows)]
+    ours = wemath_scores(items, [float(right) for *_, right in rows])
+    names = {
+        "IK": "InsufficientKnowledge",
+        "IG": "InadequateGeneralization",
+        "CM_strict": "CompleteMastery_strict",
+        "CM_loose": "CompleteMastery_loose",
+        "RM_strict": "RoteMemorization_strict",
+        "RM_loose": "RoteMemorization_loose",
+    }
+    return all(ours[name] == counts[theirs] for name, theirs in names.items())
+
+
+def _by_steps(module: types.ModuleType, frame: Any) -> list[tuple[int, Any]]:
+    module.load = lambda _: frame  # type: ignore[attr-defined]
+    data = module.load_and_process_data("")
+    return [(steps, data[data["key"].str.startswith(f"{steps}steps")]) for steps in (2, 3)]
+
+
 def main() -> None:
     """Judge every marked response by every rule."""
     questions = yaml.safe_load(ANSWERS.read_text("utf-8"))
@@ -247,6 +305,9 @@ def main() -> None:
         print(f"| {name} | {counts['ours', name][2]} | {' | '.join(cells)} |")
     print("\n| benchmark | right answer | response | mark | scored | why |\n|---|---|---|---|---|---|")
     print("\n".join(listed))
+    for name, compare in (("MME's", _compare_mme), ("We-Math's", _compare_wemath)):
+        same = sum(compare(seed) for seed in range(20))
+        print(f"\n{name} score is VLMEvalKit's on {same} of 20 sets of random verdicts.")
 
 
 if __name__ == "__main__":
