@@ -187,7 +187,8 @@ def print_plan(config: MergeConfig, console: Console) -> None:
     require_free_space(plan.config.out.parent, plan.size, "the merged model")
     console.print(
         f"{plan.config.out}: {plan.size / 1e6:,.1f} MB of {plan.config.dtype} from {len(plan.experts)} experts; "
-        f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. The disk has room. Nothing was written.",
+        f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. "
+        "The disk has room. Nothing was written.",
         highlight=False,
         markup=False,
     )
