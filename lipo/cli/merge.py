@@ -55,7 +55,7 @@ def merge(
     With a recipe, or with flags: lipo merge --method ties --base B --experts A1 A2 A3 --out O --set density=0.2
     """
     words = [*([str(recipe)] if recipe else []), *(overrides or ())]
-    flags = {"base": base, "out": out, "method": method, "dtype": dtype}
+    flags: dict[str, Any] = {"base": base, "out": out, "method": method, "dtype": dtype}
     flags |= {"address": address, "workers": workers, "device": device}
     if not words and not experts:
         raise LipoError("Missing argument 'recipe'", "give a recipe, or --base, --experts and --out")
