@@ -42,12 +42,15 @@ class ThreadPool:
         ]
         for thread in threads:
             thread.start()
+        finished = False
         try:
             yield from _feed(waiting, count, todo, done)
+            finished = True
         finally:
             for thread in threads:
                 todo.put(None)
-                _interrupt(thread)
+                if not finished:
+                    _interrupt(thread)
             for thread in threads:
                 thread.join()
             torch.set_num_threads(before)

@@ -55,7 +55,8 @@ def _ask_vllm(directory: Path, image: bool) -> None:
                 ),
             )
         )
-        answers = [json.loads(line) for file in Path(scratch).rglob("answers/**/*.jsonl") for line in file.read_text("utf-8").splitlines()]
+        files = Path(scratch).rglob("answers/**/*.jsonl")
+        answers = [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
     failures = [answer.get("error") for answer in answers if answer["finish"] == "error"]
     if failures or not answers:
         raise LipoError(f"vLLM gives no token with {directory}: {failures}", "check that the base by itself works")

@@ -55,7 +55,7 @@ def merge(
     With a recipe, or with flags: lipo merge --method ties --base B --experts A1 A2 A3 --out O --set density=0.2
     """
     words = [*([str(recipe)] if recipe else []), *(overrides or ())]
-    flags = {"base": base, "out": out, "method": method, "dtype": dtype}
+    flags: dict[str, Any] = {"base": base, "out": out, "method": method, "dtype": dtype}
     flags |= {"address": address, "workers": workers, "device": device}
     if not words and not experts:
         raise LipoError("Missing argument 'recipe'", "give a recipe, or --base, --experts and --out")
@@ -187,7 +187,8 @@ def print_plan(config: MergeConfig, console: Console) -> None:
     require_free_space(plan.config.out.parent, plan.size, "the merged model")
     console.print(
         f"{plan.config.out}: {plan.size / 1e6:,.1f} MB of {plan.config.dtype} from {len(plan.experts)} experts; "
-        f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. The disk has room. Nothing was written.",
+        f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. "
+        "The disk has room. Nothing was written.",
         highlight=False,
         markup=False,
     )

@@ -10,13 +10,13 @@ lipo=${LIPO:-lipo}
 experts=(--experts "math=$run/experts/math" --experts "structured=$run/experts/structured" --experts "ocr=$run/experts/ocr")
 
 declare -A options=(
-    [average]="average" [task_arithmetic]="task_arithmetic" [ties]="ties" [dare_linear]="dare_linear"
+    [plain_average]="average" [task_arithmetic]="task_arithmetic" [ties]="ties" [dare_linear]="dare_linear"
     [dare_ties]="dare_ties" [tsv]="tsv" [iso_c]="iso_c" [wudi]="wudi" [optmerge]="optmerge" [swudi]="swudi" [amm]="amm"
     [amm_paper]="amm --set mode=paper"
     [amm_mean]="amm --set init=mean"
     [amm_shared]="amm --set shared=average"
 )
-order=(average task_arithmetic ties dare_linear dare_ties tsv iso_c wudi optmerge swudi amm amm_paper amm_mean amm_shared)
+order=(plain_average task_arithmetic ties dare_linear dare_ties tsv iso_c wudi optmerge swudi amm amm_paper amm_mean amm_shared)
 
 models=()
 for name in "${order[@]}"; do
