@@ -21,7 +21,7 @@ from ray.exceptions import (
 )
 
 from lipo.common import LipoError
-from lipo.common.local_ray import on_loopback
+from lipo.common.local_ray import on_loopback, reach
 from merge.executor import Task, dearest_last
 
 # A task that took its worker down three times will do so again.
@@ -137,7 +137,7 @@ def joined(workers: int | None, address: str | None, device: str = "cpu") -> Ite
                 if address == "local":
                     _start_local(workers or os.cpu_count() or 1)
                 else:
-                    _reach(address or "auto")
+                    reach(address or "auto")
                     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:  # Ray raises bare Exceptions too.
                 place = "on this machine" if address == "local" else f"at {address}"
@@ -148,13 +148,6 @@ def joined(workers: int | None, address: str | None, device: str = "cpu") -> Ite
         pool = RayPool(workers, device)
         stack.callback(pool.close)
         yield pool
-
-
-def _reach(address: str) -> None:
-    """Fail at once where nobody listens: Ray itself would try for many minutes."""
-    host, _, port = address.rpartition(":")
-    if host and "/" not in host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _start_local(cpus: int) -> None:

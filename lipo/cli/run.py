@@ -123,7 +123,10 @@ def _slots(recipes: Recipes) -> int:
         return 1
     import ray
 
+    from lipo.common.local_ray import reach
+
     try:
+        reach(recipes.config.address)
         ray.init(address=recipes.config.address, log_to_driver=False, logging_level=logging.ERROR)
         gpus = ray.cluster_resources().get("GPU", 0.0)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:

@@ -1,9 +1,10 @@
-"""Keeps a local Ray on the loopback interface."""
+"""Keeps a local Ray on the loopback interface, and tells at once where there is no cluster."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 
 
@@ -34,3 +35,17 @@ def on_loopback() -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = variable
+
+
+def reach(address: str) -> None:
+    """Fail at once where nobody listens: Ray itself would try for many minutes.
+
+    Args:
+        address: As Ray takes it; one that is no ``host:port``, such as ``auto``, is left to Ray.
+
+    Raises:
+        OSError: Nobody listens there.
+    """
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()

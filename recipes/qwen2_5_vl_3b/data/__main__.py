@@ -25,6 +25,8 @@ from recipes.qwen2_5_vl_3b.data.sources import SOURCES
 SIZES = {"math": 15_000, "structured": 15_000, "ocr": 10_000}
 """Questions per task [paper]."""
 VALIDATION = 500
+LIMIT = 60_000
+"""Questions of one source to look at: four times what one source could have to give."""
 SEED = 20251010
 
 
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--accept-licence", action="append", default=[], metavar="NAME", help="a licence you accept")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the choice; {SEED} unless given")
     parser.add_argument("--validation", type=int, default=VALIDATION, help="validation questions per task")
+    parser.add_argument("--limit", type=int, default=LIMIT, help="questions of one source to look at, chosen by seed")
     for task, size in SIZES.items():
         parser.add_argument(f"--{task}", type=int, default=size, help=f"training questions; {size:,} unless given")
     return parser
@@ -76,7 +79,10 @@ def _make(options: argparse.Namespace) -> None:
         sources = {n: path for n, path in directories.items() if SOURCES[n].task == task}
         if not sources:
             continue
-        looks = {n: look(SOURCES[n], path, leaks, work, _print) for n, path in sources.items()}
+        looks = {
+            n: look(SOURCES[n], path, leaks, work, _print, seed=options.seed, limit=options.limit)
+            for n, path in sources.items()
+        }
         choice = choose(looks, getattr(options, task), options.validation, options.seed)
         written = {}
         for split, chosen in (("train", choice.train), ("validation", choice.validation)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import os
 from collections import Counter
@@ -41,8 +42,10 @@ class Look:
     reason: str
 
 
-def look(source: Source, directory: Path, leaks: LeakIndex, work: Path, on_progress: OnProgress) -> list[Look]:
-    """Check every example of a source; continues where it was interrupted.
+def look(
+    source: Source, directory: Path, leaks: LeakIndex, work: Path, on_progress: OnProgress, *, seed: int, limit: int
+) -> list[Look]:
+    """Check the examples of a source; continues where it was interrupted.
 
     Args:
         source: The source.
@@ -50,19 +53,23 @@ def look(source: Source, directory: Path, leaks: LeakIndex, work: Path, on_progr
         leaks: The benchmarks.
         work: Directory of ``<source>.jsonl``, one line per example, appended as they are looked at.
         on_progress: Called with the source's name and the examples looked at.
+        seed: Of the choice.
+        limit: Examples to look at; of a source with more (PlotQA has 20 million), those that the seed ranks first.
 
     Returns:
-        One entry per example, in the source's order.
+        One entry per example looked at, in the source's order.
     """
     path = work / f"{source.name}.jsonl"
-    head = json.dumps({"directory": str(directory.resolve()), "leaks": leaks.digest})
+    head = json.dumps({"directory": str(directory.resolve()), "leaks": leaks.digest, "seed": seed, "limit": limit})
+    chosen = _candidates(source, directory, seed, limit, path.with_suffix(".candidates.json"), head)
     known = _read(path, head)
     if not known:
         with atomic_write(path) as file:
             file.write(head + "\n")
     looks = list(known)
     with path.open("a", encoding="utf-8") as file:
-        for number, example in enumerate(source.read(directory)):
+        candidates = (e for e in source.read(directory) if chosen is None or e.identity in chosen)
+        for number, example in enumerate(candidates):
             if number < len(known):
                 if known[number].identity != example.identity:
                     raise LipoError(f"{directory} has changed since {path} was begun", f"remove {path}")
@@ -77,6 +84,30 @@ def look(source: Source, directory: Path, leaks: LeakIndex, work: Path, on_progr
         os.fsync(file.fileno())
     on_progress(source.name, len(looks))
     return looks
+
+
+def _candidates(source: Source, directory: Path, seed: int, limit: int, path: Path, head: str) -> frozenset[str] | None:
+    """Identities to look at, from texts alone and in bounded memory; None for all, kept for the next run."""
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["head"] == head:
+            return None if kept["identities"] is None else frozenset(kept["identities"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    heap: list[tuple[int, str]] = []
+    total = 0
+    for example in source.read(directory):
+        total += 1
+        # A heap of negated ranks: its first is the one to give up.
+        entry = (-int(_rank(seed, source.name, example.identity), 16), example.identity)
+        if len(heap) < limit:
+            heapq.heappush(heap, entry)
+        elif entry > heap[0]:
+            heapq.heapreplace(heap, entry)
+    identities = sorted(identity for _, identity in heap) if total > limit else None
+    with atomic_write(path) as file:
+        json.dump({"head": head, "identities": identities}, file)
+    return None if identities is None else frozenset(identities)
 
 
 def _look_at(example: Example, source: Source, leaks: LeakIndex) -> Look:

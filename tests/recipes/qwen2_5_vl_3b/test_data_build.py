@@ -18,8 +18,9 @@ from eval import BenchmarkConfig
 from eval.sources import read_items
 from lipo.training.preflight import _COLUMNS
 from recipes.qwen2_5_vl_3b.data.__main__ import SIZES, main
-from recipes.qwen2_5_vl_3b.data.build import Look, _share, choose
+from recipes.qwen2_5_vl_3b.data.build import Look, _share, choose, look
 from recipes.qwen2_5_vl_3b.data.example import INSTRUCTION
+from recipes.qwen2_5_vl_3b.data.leaks import LeakIndex
 from recipes.qwen2_5_vl_3b.data.sources import SOURCES
 from reward_fns import auto, math
 
@@ -176,6 +177,24 @@ def test_the_choice_does_not_depend_on_order_or_on_other_sources():
     two = choose({"a": looks, "b": [Look("x", "px", "qx", "image too small")]}, 50, 4, seed=1)
     assert two.train["a"] == one.train["a"] and two.counts["b"]["image too small"] == 1
     assert choose({"a": looks}, 50, 4, seed=2).train != one.train
+
+
+def test_a_limit_looks_at_those_that_would_be_taken_first(make_source, tmp_path):
+    source = SOURCES["plotqa"]
+    directory = make_source("plotqa", 60)
+
+    def taken(limit, work, seed=1):
+        (tmp_path / work).mkdir(exist_ok=True)
+        seen = look(source, directory, LeakIndex(), tmp_path / work, lambda *_: None, seed=seed, limit=limit)
+        return seen, choose({"plotqa": seen}, 10, 0, seed).train["plotqa"]
+
+    everything, chosen = taken(1000, "all")
+    some, same = taken(30, "some")
+    assert (len(everything), len(some)) == (61, 30)
+    assert [entry for entry in everything if entry in some] == some, "in the source's order"
+    assert same == chosen
+    assert taken(30, "some")[0] == some
+    assert {e.identity for e in taken(30, "some", seed=2)[0]} != {e.identity for e in some}
 
 
 def test_duplicates_count_once():
