@@ -198,7 +198,8 @@ def _clock(call: Callable[[], object], clock: Callable[[], float] = time.perf_co
 def amm_against_autograd(narrower: int, steps: int, repeats: int) -> None:
     """CPU seconds for all linear layers and 300 steps, from one layer of each shape and fewer steps."""
     torch.set_num_threads(1)
-    print(f"\nAMM, 300 steps on every linear layer at 1/{narrower} of the width, CPU seconds on one core, {EXPERTS} experts\n")
+    size = f"1/{narrower} of the width, CPU seconds on one core, {EXPERTS} experts"
+    print(f"\nAMM, 300 steps on every linear layer at {size}\n")
     print("| layers | shape | form | lipo s | autograd s | ratio | relative difference of the results |")
     print("|---|---|---|---|---|---|---|")
     sums = {"ours": 0.0, "autograd": 0.0}
@@ -271,7 +272,7 @@ def scaling(folder: Path, narrower: int, repeats: int) -> None:
 
 
 def gpu() -> None:
-    """Full 3B shapes, 300 steps, layer by layer: seconds, and the floor of the arithmetic at a matrix product's speed."""
+    """Full 3B shapes, 300 steps, layer by layer: seconds, and the arithmetic's floor at a matrix product's speed."""
     if not torch.cuda.is_available():
         print("\nGPU: not measured, torch sees none here")
         return
