@@ -54,7 +54,7 @@ class Plain:
         environment = actor_options(ENGINE, on_cpu=True, local=True)["runtime_env"]["env_vars"]
         environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(multiprocessing))
         self.begun = time.monotonic()
-        self._process = subprocess.Popen(  # noqa: S603 (this file)
+        self._process = subprocess.Popen(
             [sys.executable, __file__, "plain", "--items", str(count)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -173,7 +173,7 @@ def measure_start(rounds: int) -> None:
             rows = folder / "out/answers/base/math.jsonl"
             command = [sys.executable, "-c", "from lipo.cli import main; main()", "eval", str(folder / "out" / RECORD)]
             begun = time.monotonic()
-            with subprocess.Popen(  # noqa: S603 (our own command)
+            with subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}
             ):
                 while not rows.exists() or not rows.stat().st_size:
@@ -216,7 +216,7 @@ def measure_restart(benchmarks: int, items: int) -> None:
             begun = time.monotonic()
             before = os.times()
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, check=True)  # noqa: S603 (our own)
+            subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, check=True)
             after = os.times()
             seconds = after.children_user + after.children_system - before.children_user - before.children_system
             print(
