@@ -101,3 +101,18 @@ def command(tmp_path):
     yield command
     for process in command.family():
         process.kill()
+
+
+@pytest.fixture(scope="module")
+def new_command(tmp_path_factory):
+    """Makes commands that outlive a single test."""
+    made = []
+
+    def make():
+        made.append(Command(tmp_path_factory.mktemp("command")))
+        return made[-1]
+
+    yield make
+    for command in made:
+        for process in command.family():
+            process.kill()

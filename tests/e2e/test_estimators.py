@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from omegaconf import OmegaConf
 
@@ -10,7 +12,7 @@ from lipo.estimators import RULES
 from lipo.training import read_history
 from lipo.training.environment import training_environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PROMPTS, RESPONSES, LIMIT = 4, 4, 288
 SMALL = (
@@ -45,14 +47,13 @@ def configuration(tmp_path_factory):
     return directory / "config.yaml"
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_two_steps(name, configuration, command, recompute):
-    base = configuration.parent
+def train(name, configuration, command):
     metrics = command.directory / "metrics" / "attempt-0001.jsonl"
     metrics.parent.mkdir()
     variables = training_environment(OmegaConf.load(configuration), metrics) | VARIABLES.get(name, {})
     process = command.start_program(
-        *(sys.executable, "-m", "verl.trainer.main_ppo", "--config-path", str(base), "--config-name", "config"),
+        *(sys.executable, "-m", "verl.trainer.main_ppo"),
+        *("--config-path", str(configuration.parent), "--config-name", "config"),
         f"algorithm.adv_estimator={name}",
         f"++algorithm.{name}.max_length=${{data.max_response_length}}",
         "++ray_kwargs.ray_init.address=local",
@@ -60,15 +61,34 @@ def test_two_steps(name, configuration, command, recompute):
         *OVERRIDES.get(name, []),
         **variables,
     )
-    assert command.finish(process, 500) == 0, command.output()[-3000:]
+    status = command.finish(process, 500)
+    assert status == 0, command.output()[-3000:]
     command.assert_nothing_left()
-    history = read_history(metrics.parent)
+    return command.directory
+
+
+@pytest.fixture(scope="module")
+def trained(request, configuration, new_command):
+    """The runs of the selected estimators; two at a time where memory allows, as most of each is start-up."""
+    names = [item.callspec.params["name"] for item in request.session.items if item.path == request.path]
+    at_once = 2 if psutil.virtual_memory().available > 19e9 else 1
+    with ThreadPoolExecutor(at_once) as pool:
+        runs = {name: pool.submit(train, name, configuration, new_command()) for name in names}
+        yield runs
+        for run in runs.values():
+            run.cancel()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_two_steps(name, trained, recompute):
+    directory = trained[name].result()
+    history = read_history(directory / "metrics")
     assert [entry.step for entry in history] == [1, 2]
     for entry in history:
         assert entry.values["training/rollout_actor_probs_pearson_corr"] > 0.98
         logged = {key: value for key, value in entry.values.items() if key.startswith("lipo/")}
         assert {"lipo/truncation", "lipo/all_correct_groups", "lipo/all_wrong_groups"} <= logged.keys()
-        (dump,) = command.directory.rglob(f"rollouts/{entry.step}.jsonl")
+        (dump,) = directory.rglob(f"rollouts/{entry.step}.jsonl")
         if "trainer.use_v1=false" in OVERRIDES.get(name, []):
             continue  # The old trainer does not say which rows belong together.
         expected, statistics = recompute(RULES[name], dump, LIMIT)
