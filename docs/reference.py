@@ -11,18 +11,11 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-_OPTIONAL = {"Guides": ("merging.md", "benchmarks.md", "video.md"), "Background": ("performance.md",)}
-"""Pages that are taken up where they exist."""
 _SECTION = re.compile(r"^(Args|Returns|Raises|Attributes|Yields|Example|Examples|Formula|Note):{1,2}$")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the generated pages and the optional ones to the navigation."""
-    docs = Path(config.docs_dir)
-    for entry in config.nav or []:
-        for section, names in _OPTIONAL.items():
-            if isinstance(entry, dict) and section in entry:
-                entry[section] += [name for name in names if (docs / name).is_file()]
+    """Add the generated pages to the navigation."""
     groups: dict[str, list[Any]] = {}
     for place, _ in pages():
         groups.setdefault(Path(place).parent.name, []).append(place)

@@ -1,3 +1,4 @@
+import json
 import re
 import runpy
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 from lipo.common import reference_table
 from lipo.estimators import RULES
 from lipo.estimators.lipo import LipoConfig
+from recipes.tiny.study.render import markdown, picture
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "length-control.md").read_text("utf-8")
@@ -20,6 +22,16 @@ def test_every_rule_is_in_the_table():
     rows = PAGE.partition("## The others")[2].partition("## While training")[0]
     named = re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in rows.splitlines() if row.startswith("| `")))
     assert sorted([*named, "lipo"]) == sorted(RULES)
+
+
+def test_the_comparison_is_that_of_the_committed_figures():
+    results = json.loads((ROOT / "docs/results/length_control.json").read_text("utf-8"))
+    assert set(results["study"]["methods"]) == {"grpo", "soft_overlong", "kimi_length", "lipo"}
+    assert {len(curve) for curve in results["curves"].values()} == {30}
+    table = markdown(results)
+    assert table == (ROOT / "docs/results/length_control.md").read_text("utf-8")
+    assert table.partition("\n\n")[2].strip() in PAGE
+    assert picture(results) == (ROOT / "docs/results/length_control.svg").read_text("utf-8")
 
 
 def test_the_picture_is_of_this_code(tmp_path):
