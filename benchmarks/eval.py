@@ -173,9 +173,7 @@ def measure_start(rounds: int) -> None:
             rows = folder / "out/answers/base/math.jsonl"
             command = [sys.executable, "-c", "from lipo.cli import main; main()", "eval", str(folder / "out" / RECORD)]
             begun = time.monotonic()
-            with subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}
-            ):
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}):
                 while not rows.exists() or not rows.stat().st_size:
                     time.sleep(0.02)
                 times["ours"].append(time.monotonic() - begun)
@@ -183,8 +181,12 @@ def measure_start(rounds: int) -> None:
         server.ask(1, 1)
         times["plain"].append(time.monotonic() - server.begun)
         server.close()
+        print(
+            f"first answer after {times['ours'][-1]:.1f} s (lipo eval), {times['plain'][-1]:.1f} s (plain vLLM)",
+            flush=True,
+        )
     middle = {label: statistics.median(values) for label, values in times.items()}
-    print(f"first answer after {middle['ours']:.1f} s (lipo eval), {middle['plain']:.1f} s (plain vLLM)")
+    print(f"medians: first answer after {middle['ours']:.1f} s (lipo eval), {middle['plain']:.1f} s (plain vLLM)")
 
 
 def measure_restart(benchmarks: int, items: int) -> None:
