@@ -20,7 +20,7 @@ setup(
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["lipo*", "reward_fns*", "merge*", "eval*", "recipes*"]),
     package_data={
-        "recipes": ["**/*.yaml", "ray/*.sh", "tiny/base/*"],
+        "recipes": ["**/*.yaml", "**/*.sh", "tiny/base/*"],
         "eval": ["benchmarks/declared/*.yaml", "report/*.jinja", "report/*.css", "report/*.js"],
         "lipo": ["py.typed"],
     },
