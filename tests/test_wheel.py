@@ -66,7 +66,7 @@ def test_metadata(installed):
     assert metadata.get_all("License-File") == ["LICENSE"]
     assert "Apache License" in (info / "licenses" / "LICENSE").read_text("utf-8")
     assert metadata["Requires-Python"] == ">=3.11,<3.13"
-    assert set(metadata.get_all("Provides-Extra")) == {"cpu", "gpu", "test", "docs"}
+    assert set(metadata.get_all("Provides-Extra")) == {"cpu", "docs", "gpu", "test"}
     assert {(point.group, point.name, point.value) for point in PathDistribution(info).entry_points} == {
         ("console_scripts", "lipo", "lipo.cli:main"),
         ("verl.plugins", "lipo", "lipo.verl_plugin"),
