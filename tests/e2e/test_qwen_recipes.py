@@ -31,6 +31,8 @@ def test_dapo_with_adapters_exports_a_plain_model(command):
         "data.train_batch_size=4",
         "actor_rollout_ref.rollout.n=8",
         "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=32",
+        "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=32",
         "actor_rollout_ref.actor.optim.lr=1e-2",
         # As profile=lora_24gb has them.
         "actor_rollout_ref.model.lora_rank=8",
