@@ -150,7 +150,7 @@ def test_a_real_endpoint_grades_once_and_its_key_is_nowhere(server, stored, monk
     assert [p.done for p in seen if p.judging and p.model == "base"][-1] == 12
 
     # The same answers of another model are not asked again; torn and lost replies are.
-    assert len(replies) == len({row.response for row in results.scores["base"]["math"]})
+    assert len(replies) == 12
     (out / "judge/replies.jsonl").write_text("\n".join(replies[:-2]) + "\n" + replies[-1][:20])
     again = evaluation.score(out, [*judge, f"judge.request={choice}"])
     assert [row.judge for row in again.scores["base"]["math"]] == verdicts
