@@ -19,7 +19,10 @@ from lipo.common import LipoError
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
+    from lipo.submission import Job
+
 _POLL_SECONDS = 1.0
+_AGENT_SECONDS = 120.0
 _FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -68,7 +71,7 @@ def submit(
         return
     client = _connect(address)
     name = f"lipo-{kind}-{recipe.stem}-{uuid.uuid4().hex[:8]}"
-    client.submit_job(entrypoint=job.entrypoint, runtime_env=job.runtime_env, metadata=job.metadata, submission_id=name)
+    _send(client, job, name)
     console.print(f"job {name} at {address}", markup=False)
     console.print(f"  stop:   ray job stop --address {address} {name}", markup=False)
     console.print(f"  watch:  ray job logs --address {address} --follow {name}", markup=False)
@@ -112,6 +115,25 @@ def _connect(address: str) -> JobSubmissionClient:
             f"no Ray dashboard at {address}: {reason}",
             "start it with 'ray start --head --include-dashboard=true', or forward port 8265 of the head",
         ) from error
+
+
+def _send(client: JobSubmissionClient, job: Job, name: str) -> None:
+    """Submit; a head that has only just started answers before its job agent is there."""
+    end = time.monotonic() + _AGENT_SECONDS
+    while True:
+        try:
+            client.submit_job(
+                entrypoint=job.entrypoint, runtime_env=job.runtime_env, metadata=job.metadata, submission_id=name
+            )
+            return
+        except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+            if "No available agent" not in str(error) or time.monotonic() > end:
+                reason = " ".join(str(error).split())[-300:]
+                raise LipoError(
+                    f"the cluster does not take the job: {reason}",
+                    "look at the head's dashboard and at dashboard_agent.log in its session folder",
+                ) from error
+            time.sleep(_POLL_SECONDS)
 
 
 def _use_token() -> None:
