@@ -85,7 +85,9 @@ def test_two_steps(name, trained, recompute):
     history = read_history(directory / "metrics")
     assert [entry.step for entry in history] == [1, 2]
     for entry in history:
-        assert entry.values["training/rollout_actor_probs_pearson_corr"] > 0.98
+        # In colocate_async the second step's rollouts began under the first step's weights.
+        stale = name in OVERRIDES and "colocate_async" in OVERRIDES[name][0] and entry.step > 1
+        assert entry.values["training/rollout_actor_probs_pearson_corr"] > (0.9 if stale else 0.98)
         logged = {key: value for key, value in entry.values.items() if key.startswith("lipo/")}
         assert {"lipo/truncation", "lipo/all_correct_groups", "lipo/all_wrong_groups"} <= logged.keys()
         (dump,) = directory.rglob(f"rollouts/{entry.step}.jsonl")
