@@ -6,8 +6,8 @@ Run by hand on an otherwise idle machine::
     python benchmarks/estimators.py --device cuda
 
 Each line is one batch shape, prompts × responses per prompt × tokens. On a CPU the processor time of all threads is
-shown besides, and compared: other programs disturb it less than the clock. "Extra memory" is the peak beyond the inputs and
-the result, as a share of the inputs.
+shown besides, and compared: other programs disturb it less than the clock. "Extra memory" is the peak beyond the
+inputs and the result, as a share of the inputs.
 """
 
 from __future__ import annotations
