@@ -88,8 +88,8 @@ class Plan:
 
     @property
     def input_files(self) -> list[Path]:
-        """All weight files that are read."""
-        return [file for model in (self.base, *self.experts.values()) for file in model.files]
+        """All weight files that are read, each once: an expert may be the base itself."""
+        return list(dict.fromkeys(file for model in (self.base, *self.experts.values()) for file in model.files))
 
     @property
     def fingerprint(self) -> str:

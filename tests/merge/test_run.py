@@ -42,6 +42,16 @@ def test_a_merge_and_the_same_again(models, tmp_path: Path) -> None:
         run(_config(models, config.out, method="average"))
 
 
+def test_the_base_among_the_experts(models, tmp_path: Path) -> None:
+    """Its file is hashed once, however often it is named."""
+    config = MergeConfig(
+        base=models["base"], experts={"same": models["base"]}, out=tmp_path / "out", method="average", workers=2
+    )
+    run(config)
+    merged, base = (load_file(place / "model.safetensors") for place in (config.out, models["base"]))
+    assert all(torch.equal(merged[name], base[name]) for name in base)
+
+
 def test_an_error_in_a_worker_is_one_message_and_leaves_no_output(models, tmp_path: Path) -> None:
     tensors = load_file(models["ocr"] / "model.safetensors")
     tensors["model.norm.weight"][0] = float("inf")
