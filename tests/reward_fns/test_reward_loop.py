@@ -40,7 +40,7 @@ def worker(tmp_path):
                 "reward.custom_reward_function.name=compute_score",
             ],
         )
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         yield ray.remote(reward_loop.RewardLoopWorker).options(num_cpus=1).remote(config)
     finally:
@@ -111,5 +111,5 @@ def test_hostile_answers_cost_neither_time_nor_the_others_their_scores(worker, t
     processes = symbolic_processes() - earlier
     assert processes
     ray.kill(worker)
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=30)
     assert not alive
