@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import subprocess
@@ -74,25 +75,51 @@ class Command:
             time.sleep(0.2)
 
 
-@pytest.fixture(scope="session")
-def recompute():
-    """A rule's estimate from the texts and rewards that verl dumped for one step."""
+def estimates(rule, file, tokens, max_length):
+    """A rule's estimates from the texts and rewards that verl dumped for one step, and how many tokens they had in all.
+
+    A text does not always tell how many tokens it was sampled as (hidden special tokens, an unusual split): where
+    some are missing, every row that may have had them is tried.
+    """
     from transformers import AutoTokenizer
 
     from lipo.groups import group_ids
     from recipes.tiny.train_base import BASE
 
     tokenizer = AutoTokenizer.from_pretrained(BASE)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    lengths = [min(len(tokenizer(row["output"])["input_ids"]) + 1, max_length) for row in rows]
+    scores = torch.tensor([row["score"] for row in rows])
+    groups = group_ids(np.array([row["uid"].split("_")[0] for row in rows], dtype=object))
+    missing = tokens - sum(lengths)
+    assert abs(missing) <= 2, f"{missing} tokens more than the texts show"
+    for places in itertools.combinations_with_replacement(range(len(rows)), abs(missing)):
+        longer = torch.tensor(lengths)
+        for place in places:
+            longer[place] += 1 if missing > 0 else -1
+        yield rule(scores, longer, groups, rule.config(max_length=max_length))
 
-    def estimate(rule, file, max_length):
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
-        tokens = [len(tokenizer(row["output"])["input_ids"]) for row in rows]
-        lengths = torch.tensor([min(n + 1, max_length) for n in tokens])
-        scores = torch.tensor([row["score"] for row in rows])
-        groups = group_ids(np.array([row["uid"].split("_")[0] for row in rows], dtype=object))
-        return rule(scores, lengths, groups, rule.config(max_length=max_length))
 
-    return estimate
+def agrees(values, estimate):
+    """Whether verl logged the advantages and the statistics of an estimate."""
+    advantages, statistics = estimate
+    logged = {name: value for name, value in values.items() if name.startswith("lipo/")}
+    return (
+        values["critic/advantages/max"] == pytest.approx(float(advantages.max()), abs=1e-3)
+        and values["critic/advantages/min"] == pytest.approx(float(advantages.min()), abs=1e-3)
+        and logged == pytest.approx({f"lipo/{name}": value for name, value in statistics.items()}, abs=1e-5)
+    )
+
+
+@pytest.fixture(scope="session")
+def used_in():
+    """Whether a step of verl's used a rule: its logged values against what the dumped rollouts give."""
+
+    def check(rule, values, file, rows, max_length):
+        tokens = round(values["response_length/mean"] * rows)
+        return any(agrees(values, estimate) for estimate in estimates(rule, file, tokens, max_length))
+
+    return check
 
 
 @pytest.fixture

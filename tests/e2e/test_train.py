@@ -34,7 +34,7 @@ def trained(command):
     return command
 
 
-def test_two_steps_use_lipo_and_export_an_expert(trained, recompute):
+def test_two_steps_use_lipo_and_export_an_expert(trained, used_in):
     from safetensors.torch import load_file
     from transformers import AutoModelForImageTextToText
 
@@ -48,13 +48,8 @@ def test_two_steps_use_lipo_and_export_an_expert(trained, recompute):
         assert entry.values["training/rollout_actor_probs_pearson_corr"] > 0.98
         dumps = list(directory.rglob(f"rollouts/{entry.step}.jsonl"))
         assert len(dumps) == 1
-        expected, statistics = recompute(lipo, dumps[0], max_length=288)
-        assert len(expected) == PROMPTS * RESPONSES
-        assert expected.abs().max() > 0.1
-        assert entry.values["critic/advantages/max"] == pytest.approx(float(expected.max()), abs=1e-3)
-        assert entry.values["critic/advantages/min"] == pytest.approx(float(expected.min()), abs=1e-3)
-        logged = {name: value for name, value in entry.values.items() if name.startswith("lipo/")}
-        assert logged == pytest.approx({f"lipo/{name}": value for name, value in statistics.items()}, abs=1e-6)
+        assert entry.values["critic/advantages/max"] > 0.1
+        assert used_in(lipo, entry.values, dumps[0], PROMPTS * RESPONSES, max_length=288)
 
     expert = directory / "runs/demo/experts/math"
     model = AutoModelForImageTextToText.from_pretrained(expert)
