@@ -1,5 +1,6 @@
 """Every recipe × profile × rule composes, and verl itself accepts it."""
 
+import importlib.util
 import re
 import warnings
 from pathlib import Path
@@ -52,6 +53,8 @@ def test_verl_accepts_every_combination(recipe, profile, rule):
     # verl hands the rule its section as it is (checked below) and makes no dataclass of it.
     omega_conf_to_dataclass(OmegaConf.masked_copy(config.algorithm, [k for k in config.algorithm if k not in RULES]))
     _check_estimator(config)
+    sampler = config.trainer.v1.sampler.custom_sampler
+    assert sampler.path is None or importlib.util.find_spec(sampler.path.removeprefix("pkg://"))
     assert actor.engine.strategy == "fsdp2" and actor.strategy == "fsdp2"
     assert rollout.name == "vllm" and rollout.load_format == "auto"
     assert config.lipo.export.endswith(f"/{rule}/experts/{recipe}")
