@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -43,3 +44,28 @@ def find_model(path: Path) -> Path:
         if packaged.is_dir():
             return packaged
     return path
+
+
+def name_paths(values: Sequence[str], what: str, form: str) -> dict[str, str]:
+    """Read ``NAME=PATH`` or ``PATH``, whose last part is then the name.
+
+    Args:
+        values: As given on the command line.
+        what: They are, in the plural, for messages.
+        form: How to write a name, for messages.
+
+    Returns:
+        Name to path, in order.
+
+    Raises:
+        LipoError: Two have the same name.
+    """
+    named: dict[str, str] = {}
+    for value in values:
+        name, separator, path = value.partition("=")
+        if not separator:
+            name, path = Path(value).name, value
+        if name in named:
+            raise LipoError(f"two {what} are called '{name}': {named[name]} and {path}", f"write {form}")
+        named[name] = path
+    return named

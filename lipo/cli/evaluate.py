@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lipo.cli._recipes import find_model, find_recipe
+from lipo.cli._recipes import find_model, find_recipe, name_paths
 from lipo.common import LipoError, load_yaml, parse
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def evaluate(
     if not words and not model:
         raise LipoError("Missing argument 'recipe'", "give a recipe, or --model, --benchmarks and --out")
     flags: dict[str, Any] = {"out": out, "baseline": baseline, "address": address}
-    flags["models"] = _label_models(model) if model else None
+    flags["models"] = name_paths(model, "models", "LABEL=DIRECTORY") if model else None
     flags["sampling"] = {"samples": samples, "temperature": temperature, "max_tokens": max_tokens}
     config = read_config(words, flags, [word for value in benchmarks or () for word in value.split(",") if word])
     console = Console()
@@ -93,18 +93,6 @@ def read_config(words: Sequence[str], flags: dict[str, Any], benchmarks: Sequenc
         raise LipoError(f"cannot read the overrides: {' '.join(str(error).split())}", "write key=value") from error
     config = parse(EvalConfig, data, where)
     return dataclasses.replace(config, models={label: find_model(path) for label, path in config.models.items()})
-
-
-def _label_models(values: Sequence[str]) -> dict[str, str]:
-    labelled: dict[str, str] = {}
-    for value in values:
-        label, separator, path = value.partition("=")
-        if not separator:
-            label, path = Path(value).name, value
-        if label in labelled:
-            raise LipoError(f"two models are called '{label}': {labelled[label]} and {path}", "write LABEL=DIRECTORY")
-        labelled[label] = path
-    return labelled
 
 
 def finish(results: Results, console: Console) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lipo.cli._recipes import find_model, find_recipe
+from lipo.cli._recipes import find_model, find_recipe, name_paths
 from lipo.common import LipoError, load_yaml, parse, require_free_space
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def read_config(
     overrides = [word for word in words if "=" in word and word not in recipes]
     more = [word for word in words if word not in recipes and word not in overrides]
     if experts:
-        flags = flags | {"experts": _name_experts([*experts, *more])}
+        flags = flags | {"experts": name_paths([*experts, *more], "experts", "--experts NAME=PATH")}
     elif more and recipes:
         raise LipoError(f"'{more[0]}' is neither a recipe nor key=value", "see 'lipo merge --help'")
     if len(recipes) > 1:
@@ -112,18 +112,6 @@ def read_config(
 
     values = OmegaConf.to_container(OmegaConf.from_dotlist(overrides), resolve=True)
     return parse(MergeConfig, {**values, **flags}, "the command line")  # type: ignore[dict-item]
-
-
-def _name_experts(values: Sequence[str]) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for value in values:
-        name, separator, path = value.partition("=")
-        if not separator:
-            name, path = Path(value).name, value
-        if name in named:
-            raise LipoError(f"two experts are called '{name}': {named[name]} and {path}", "write --experts NAME=PATH")
-        named[name] = path
-    return named
 
 
 def _found(config: MergeConfig) -> MergeConfig:

@@ -9,7 +9,8 @@ from rich.console import Console
 import eval as evaluation
 from eval import Progress
 from lipo.cli import main
-from lipo.cli.evaluate import _Display, _label_models, evaluate, read_config
+from lipo.cli._recipes import name_paths
+from lipo.cli.evaluate import _Display, evaluate, read_config
 from lipo.common import LipoError
 
 
@@ -53,7 +54,11 @@ def questions(tmp_path):
 
 
 def test_flags_alone_make_a_configuration(questions):
-    flags = NONE | {"models": _label_models(["new=b/x", "a/old"]), "out": "o", "sampling": {"samples": 4}}
+    flags = NONE | {
+        "models": name_paths(["new=b/x", "a/old"], "models", "LABEL=DIRECTORY"),
+        "out": "o",
+        "sampling": {"samples": 4},
+    }
     words = ["engine.dtype=float32", "benchmarks.q.scorer=math"]
     config = read_config(words, flags, [str(questions), f"other={questions}"])
     assert config.models == {"new": Path("b/x"), "old": Path("a/old")} and config.baseline == "new"
@@ -85,7 +90,7 @@ def test_mistakes_in_flags_are_named():
     with pytest.raises(LipoError, match="Missing argument 'recipe'"):
         evaluate(None, [])
     with pytest.raises(LipoError, match="two models are called 'x': a/x and b/x"):
-        _label_models(["a/x", "b/x"])
+        name_paths(["a/x", "b/x"], "models", "LABEL=DIRECTORY")
     with pytest.raises(LipoError, match="two recipes: a and b"):
         read_config(["a", "b"], NONE, [])
     with pytest.raises(LipoError, match="the command line has no key 'benchmarks'"):
