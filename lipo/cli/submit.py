@@ -131,7 +131,8 @@ def _send(client: JobSubmissionClient, job: Job, name: str) -> None:
                 reason = " ".join(str(error).split())[-300:]
                 raise LipoError(
                     f"the cluster does not take the job: {reason}",
-                    "look at the head's dashboard and at dashboard_agent.log in its session folder",
+                    "look at dashboard_agent.log in the head's session folder; where another Ray holds port 52365, "
+                    "start the head with 'ray start --dashboard-agent-listen-port=PORT'",
                 ) from error
             time.sleep(_POLL_SECONDS)
 

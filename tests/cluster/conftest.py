@@ -1,5 +1,6 @@
 """Real Ray on this machine: a head with a dashboard, and clusters of several raylets."""
 
+import contextlib
 import json
 import os
 import socket
@@ -37,10 +38,13 @@ def models(tmp_path):
     return tmp_path
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(number):
+    """So many different ports, all held until the last is found."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(number)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +52,7 @@ def head(tmp_path_factory):
     """A head as ``ray start --head`` makes it, on loopback, with planted secrets in its environment."""
     # Ray's sockets have a limit on the length of their path.
     session = Path(tmp_path_factory.mktemp("r", numbered=True))
-    port, dashboard = free_port(), free_port()
+    port, dashboard, agent, client = free_ports(4)
     # Ray asks for a token by default; ours lies apart from what is searched for secrets, and is one of them.
     token = tmp_path_factory.mktemp("token") / "auth_token"
     token.write_text(AUTH_TOKEN)
@@ -63,6 +67,8 @@ def head(tmp_path_factory):
     }
     command = [BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
                "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--include-dashboard=true",
+               # Fixed ports otherwise, which another Ray on the machine may hold.
+               f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}",
                "--num-cpus=2", "--object-store-memory=100000000", f"--temp-dir={session}"]  # fmt: skip
     log = (session / "start.txt").open("wb")
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
