@@ -120,7 +120,8 @@ def check(
     """Compare a final answer with the ground truth.
 
     Numbers are compared by value (thousands, percent, currencies, units, magnitude words, number words), dates by day,
-    ranges by their ends, lists item by item in any order, the rest as text without case.
+    ranges by their ends, lists item by item in any order, the rest as text without case; the label (b) is b, and braces
+    around an index do not count.
 
     Args:
         answer: Final answer, without its box; hostile.
