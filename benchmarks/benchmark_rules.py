@@ -1,19 +1,27 @@
 """Compare the declared benchmarks' scores with VLMEvalKit's and lmms-eval's published rules, on the marked responses.
 
     pip install --no-deps ms-vlmeval==0.0.20 lmms-eval==0.7.3 timeout-decorator
-    python benchmarks/benchmark_rules.py
+    pip install --no-deps --target latex2sympy2 latex2sympy2==1.9.1 antlr4-python3-runtime==4.7.2
+    python benchmarks/benchmark_rules.py --latex2sympy2 latex2sympy2
 
-Prints two Markdown tables: counts, and every response on which a rule and the mark differ. The rules are run from the
-packages as published. Where they expect a judge model's extraction they get the response's final answer; the others
-read the response after its reasoning.
+Prints two Markdown tables: counts, and every response on which a rule and the mark differ; and writes each rule's
+verdicts where the tests read them. The rules are run from the packages as published. Where they expect a judge model's
+extraction they get the response's final answer; the others read the response after its reasoning. Where all is left to
+a judge model, the verdict is what its instruction says, applied by hand in answers.yaml.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import contextlib
+import csv
+import importlib.util
 import io
+import json
+import os
 import random
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -34,14 +42,18 @@ from eval.sources._declared import DeclaredReader  # noqa: E402
 from reward_fns import RewardOptions, extract_answer  # noqa: E402
 
 ANSWERS = Path(__file__).parents[1] / "tests" / "eval" / "data" / "answers.yaml"
+VERDICTS = ANSWERS.with_name("published_verdicts.tsv")
+PEERS = ("VLMEvalKit", "lmms-eval")
 _SMP = ("vlmeval", "vlmeval.smp", "vlmeval.smp.log", "vlmeval.smp.file", "vlmeval.utils")
 _LMMS = (
     "lmms_eval",
     "lmms_eval.tasks",
     "lmms_eval.tasks._task_utils",
     "lmms_eval.tasks._task_utils.file_utils",
+    "lmms_eval.tasks._task_utils.mmmu_mcq_utils",
     "lmms_eval.tasks._task_utils.vqa_eval_metric",
     "lmms_eval.verifiers",
+    "lmms_eval.verifiers.extractors",
     "lmms_eval.verifiers.openai",
     "lmms_eval.llm_judge",
     "lmms_eval.api",
@@ -93,7 +105,7 @@ def _vlmeval(benchmark: str) -> Rule | None:
 
         return choose
     if benchmark == "ocrbench":
-        return None
+        return _vlmeval_ocrbench()
     if benchmark == "mme":
         module = _load_file("vlmeval", path + "yorn.py", _SMP)
         module.process_punctuation = _punctuation()  # type: ignore[attr-defined]
@@ -112,6 +124,46 @@ def _vlmeval(benchmark: str) -> Rule | None:
 
         return vqa
     return None
+
+
+def _functions(package: str, path: str, *names: str, **needed: Any) -> dict[str, Any]:
+    """Take functions (``f``, or ``Class.f``) out of a file that cannot be imported alone, as they are there."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"{package} is not installed")
+    tree = ast.parse((Path(spec.submodule_search_locations[0]) / path).read_text("utf-8"))
+    found: list[ast.stmt] = []
+    for name in names:
+        body: list[ast.stmt] = tree.body
+        for part in name.split("."):
+            node = next(node for node in body if getattr(node, "name", "") == part)
+            body = getattr(node, "body", [])
+        node.decorator_list = []  # type: ignore[attr-defined]
+        found.append(node)
+    scope = dict(needed)
+    exec(compile(ast.Module(found, []), path, "exec"), scope)  # noqa: S102 - the peer's published code
+    return scope
+
+
+def _vlmeval_ocrbench() -> Rule:
+    import pandas as pd
+
+    rows: list[Row] = []
+    scope = _functions(
+        "vlmeval",
+        "dataset/image_vqa.py",
+        "OCRBench.evaluate",
+        load=lambda _: pd.DataFrame(rows),
+        tqdm=lambda steps: steps,
+        dump=lambda *_: None,
+        get_intermediate_file_path=lambda *_: "",
+    )
+
+    def ocrbench(row: Row, response: str, answer: str) -> float:
+        rows[:] = [{**row, "prediction": response}]
+        return float(scope["evaluate"](None, "")["Final Score"])
+
+    return ocrbench
 
 
 def _punctuation() -> Callable[[str], str]:
@@ -150,9 +202,13 @@ def _lmms(benchmark: str) -> Rule | None:
         return lambda row, response, answer: float(extract(response, choices=list("ABCDE")) == row["answer"])
     if benchmark == "mmmu":
         parse = load("tasks/_task_utils/mmmu_mcq_utils.py").parse_mmmu_multi_choice_response
+        open_ = load("tasks/mmmu/utils.py")
 
         def mmmu(row: Row, response: str, answer: str) -> float:
             options = _options(row)
+            if not options:
+                truths = ast.literal_eval(row["answer"])
+                return float(open_.eval_open(truths, open_.parse_open_response(response)))
             random.seed(0)
             return float(parse(response, list(options), options) == row["answer"])
 
@@ -179,7 +235,45 @@ def _lmms(benchmark: str) -> Rule | None:
             return float(module.textvqa_process_results(document, [answer])["exact_match"])
 
         return textvqa
+    if benchmark == "docvqa":
+        anls = _functions("lmms_eval", "api/metrics.py", "levenshtein_distance", "anls")["anls"]
+        return lambda row, response, answer: float(anls(ast.literal_eval(row["answer"]), [answer])["anls"])
     return None
+
+
+def _lmms_mathvision(latex2sympy2: Path) -> Rule:
+    """Return lmms-eval's MATH-Vision, in a process of its own: it needs an antlr4 that our scorers cannot use."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(latex2sympy2), *filter(None, sys.path)])}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", __file__, "--serve-mathvision"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    asks, tells = process.stdin, process.stdout
+
+    def mathvision(row: Row, response: str, answer: str) -> float:
+        document = {"answer": row["answer"], "options": list(_options(row).values())}
+        # Its prompt asks for the box.
+        asks.write(json.dumps([document, f"\\boxed{{{answer}}}" if answer else response]) + "\n")
+        asks.flush()
+        return float(json.loads(tells.readline()))
+
+    return mathvision
+
+
+def _serve_mathvision() -> None:
+    tools = _load_file("lmms_eval", "tasks/mathvision/eval_utils.py", _LMMS)
+    module = _load_file("lmms_eval", "tasks/mathvision/utils.py", (*_LMMS, "lmms_eval.tasks.mathvision.eval_utils"))
+    for name in ("find_math_answer", "is_equal", "is_number"):
+        setattr(module, name, getattr(tools, name))
+    for line in sys.stdin:
+        document, response = json.loads(line)
+        with contextlib.redirect_stdout(io.StringIO()):
+            result = module.mathvision_process_results(document, [response])
+        print(float(result["mathvision_standard_eval"]["scores"][0]), flush=True)
 
 
 def _edit_distance(a: str, b: str) -> int:
@@ -264,50 +358,77 @@ def _by_steps(module: types.ModuleType, frame: Any) -> list[tuple[int, Any]]:
     return [(steps, data[data["key"].str.startswith(f"{steps}steps")]) for steps in (2, 3)]
 
 
+def _verdicts(question: dict[str, Any], response: str, by_hand: dict[str, float] | None, rules: Any) -> Row:
+    """Return each peer's verdict: by its rule, else what its instruction to a judge model says; None: an exception."""
+    name, row = question["benchmark"], question["row"]
+    answer = extract_answer(response, RewardOptions(answer_style="plain")) or ""
+    verdicts: Row = dict(by_hand or {})
+    for peer in PEERS:
+        rule = rules[peer, name]
+        if rule is None:
+            continue
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                verdicts[peer] = rule(row, _after_reasoning(response), answer)
+            except Exception:
+                verdicts[peer] = None
+    return verdicts
+
+
+def _by_hand(question: dict[str, Any], mark: float, said: dict[str, float]) -> dict[str, float]:
+    return {peer: said.get(peer, mark) for peer in PEERS} if question.get("judged") else {}
+
+
 def main() -> None:
     """Judge every marked response by every rule."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latex2sympy2", type=Path, help="folder with latex2sympy2 and the antlr4 that it needs")
+    parser.add_argument("--serve-mathvision", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve_mathvision:
+        _serve_mathvision()
+        return
+    if options.latex2sympy2 is None:
+        parser.error("--latex2sympy2 is missing")
     questions = yaml.safe_load(ANSWERS.read_text("utf-8"))
     names = list(dict.fromkeys(question["benchmark"] for question in questions))
-    makers = {"VLMEvalKit": _vlmeval, "lmms-eval": _lmms}
-    rules = {(peer, name): make(name) for name in names for peer, make in makers.items()}
+    rules = {(peer, name): make(name) for name in names for peer, make in zip(PEERS, (_vlmeval, _lmms), strict=True)}
+    rules["lmms-eval", "mathvision"] = _lmms_mathvision(options.latex2sympy2)
     counts: dict[tuple[str, str], list[int]] = {}
     listed: list[str] = []
+    stored: list[tuple[str, ...]] = []
     for question in questions:
         name, row = question["benchmark"], question["row"]
-        for response, mark, *reason in question["answers"]:
-            answer = extract_answer(response, RewardOptions(answer_style="plain")) or ""
-            verdicts: dict[str, float | None] = {"ours": _own(question, response)}
-            for peer in ("VLMEvalKit", "lmms-eval"):
-                rule = rules[peer, name]
-                if rule is None or (peer == "lmms-eval" and name == "mmmu" and not _options(row)):
-                    continue
-                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                    try:
-                        verdicts[peer] = rule(row, _after_reasoning(response), answer)
-                    except Exception:
-                        verdicts[peer] = None
-            for judge, score in verdicts.items():
-                high, low, total, trips = counts.setdefault((judge, name), [0, 0, 0, 0])
+        for response, mark, *more in question["answers"]:
+            reason, said = (*more, "", {})[0], (more[1] if len(more) > 1 else {})
+            peers = _verdicts(question, response, _by_hand(question, mark, said), rules)
+            stored += [
+                (name, row["answer"], response, peer, "" if s is None else f"{s:.6g}") for peer, s in peers.items()
+            ]
+            for judge, score in ({"ours": _own(question, response)} | peers).items():
                 wrong = (score or 0.0) - mark
-                counts[judge, name] = [high + (wrong > 0.02), low + (wrong < -0.02), total + 1, trips + (score is None)]
+                high, low, total = counts.setdefault((judge, name), [0, 0, 0])
+                counts[judge, name] = [high + (wrong > 0.02), low + (wrong < -0.02), total + 1]
                 if score is None or abs(wrong) > 0.02:
                     shown = "an exception" if score is None else f"{score:.3g}"
                     text = f"`{response}`".replace("|", "\\|")
-                    listed.append(
-                        f"| {name} | {row['answer']} | {text} | {mark:g} | {judge}: {shown} | {' '.join(reason)} |"
-                    )
+                    listed.append(f"| {name} | {row['answer']} | {text} | {mark:g} | {judge}: {shown} | {reason} |")
     print("| benchmark | responses | ours | VLMEvalKit | lmms-eval |\n|---|---|---|---|---|")
+    hands = {question["benchmark"] for question in questions if question.get("judged")}
     for name in names:
         cells = []
-        for judge in ("ours", "VLMEvalKit", "lmms-eval"):
-            high, low, total, _ = counts.get((judge, name), [0, 0, 0, 0])
-            cells.append(f"{high} / {low}{f' of {total}' if total < counts['ours', name][2] else ''}" if total else "–")
+        for judge in ("ours", *PEERS):
+            high, low, total = counts.get((judge, name), [0, 0, 0])
+            cells.append(f"{high} / {low}{' by hand' if judge != 'ours' and name in hands else ''}" if total else "–")
         print(f"| {name} | {counts['ours', name][2]} | {' | '.join(cells)} |")
     print("\n| benchmark | right answer | response | mark | scored | why |\n|---|---|---|---|---|---|")
     print("\n".join(listed))
     for name, compare in (("MME's", _compare_mme), ("We-Math's", _compare_wemath)):
         same = sum(compare(seed) for seed in range(20))
         print(f"\n{name} score is VLMEvalKit's on {same} of 20 sets of random verdicts.")
+    with VERDICTS.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerows([("benchmark", "answer", "response", "peer", "score"), *stored])
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class BenchmarkConfig:
         choices=("tsv", "csv", "jsonl", "parquet", "huggingface"),
     )
     hub: str | None = option(
-        None, help="owner/name of a Hugging Face dataset, read from its cache or over the network, in place of source."
+        None, help="owner/name of a Hugging Face dataset, read over the network at every run, in place of source."
     )
     split: str | None = option(None, help="Split of a Hugging Face dataset; null for the declaration's, or the only.")
     measure: str | None = option(

@@ -29,6 +29,8 @@ _QUOTES = " \"'`"
 _RANGE = re.compile(r"(?:between |from )?(.*?\S)\s*(?:-|~|\bto\b|\bthrough\b|\band\b)\s*(\S.*)", re.DOTALL)
 _LIST = re.compile(r"\s*(?:[;|\n]|,(?!\d{3}(?!\d))|,\s|\s(?:and|&)\s)\s*(?:and\s+)?")
 _DASH = re.compile(r"\s*-\s*")
+_BRACES = str.maketrans("", "", "{}")
+_LABEL = re.compile(r"\(([a-z])\)")
 _YEAR = re.compile(r"[12]\d{3}", re.ASCII)
 _MAX_ITEMS = 128
 
@@ -60,12 +62,17 @@ def _same_number(gold_text: str, gold: Quantity, answer: Quantity, options: Stru
 
 
 def _tight(text: str) -> str:
-    return _DASH.sub("-", plain(text)) if "-" in text else plain(text)
+    """Unify what charts write either way: 3 - 5, R^2_{t,h} without its braces, the label (b) of a part."""
+    # With commands braces hold arguments apart: \frac{1}{12} is not \frac{11}{2}.
+    text = plain(text if "\\" in text else text.translate(_BRACES))
+    label = _LABEL.fullmatch(text)
+    return label.group(1) if label else _DASH.sub("-", text)
 
 
 def _same_item(gold: str, answer: str, options: StructuredOptions) -> bool:
-    if _tight(gold) == _tight(answer):
-        return bool(gold)
+    tight = _tight(gold)
+    if tight == _tight(answer):
+        return bool(tight) or gold == answer
     date = parse_date(gold.casefold())
     if date is not None:
         return date == parse_date(answer.casefold())
@@ -113,7 +120,8 @@ def check(
     """Compare a final answer with the ground truth.
 
     Numbers are compared by value (thousands, percent, currencies, units, magnitude words, number words), dates by day,
-    ranges by their ends, lists item by item in any order, the rest as text without case.
+    ranges by their ends, lists item by item in any order, the rest as text without case; the label (b) is b, and braces
+    around an index do not count.
 
     Args:
         answer: Final answer, without its box; hostile.

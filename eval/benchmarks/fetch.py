@@ -189,7 +189,7 @@ def _write_state(part: Path, url: str, headers: email.message.Message) -> None:
 def fetch_dataset(name: str, target: Path) -> Path:
     """Download a dataset of the Hugging Face Hub; interrupted, the next call continues.
 
-    The SHA-256 of every file goes to ``<target>/SHA256SUMS``.
+    Every file must have the checksum that the Hub publishes; the SHA-256 of all go to ``<target>/SHA256SUMS``.
 
     Args:
         name: owner/name.
@@ -199,13 +199,18 @@ def fetch_dataset(name: str, target: Path) -> Path:
         ``target``.
 
     Raises:
-        LipoError: No connection, no such dataset, or it needs a login.
+        LipoError: No connection, no such dataset, it needs a login, or a wrong checksum.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import dataset_info, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    if _dataset_is_whole(target):
+        return target
     try:
-        snapshot_download(name, repo_type="dataset", local_dir=target, allow_patterns=list(_DATA))
+        published = dataset_info(name, files_metadata=True)
+        snapshot_download(
+            name, repo_type="dataset", revision=published.sha, local_dir=target, allow_patterns=list(_DATA)
+        )
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise LipoError(
@@ -218,6 +223,39 @@ def fetch_dataset(name: str, target: Path) -> Path:
         with contextlib.suppress(OSError):
             target.rmdir()
         raise LipoError(f"the dataset {name} has no data files", f"its page: https://huggingface.co/datasets/{name}")
+    checksums = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in published.siblings or []}
+    for path in files:
+        _require_checksum(path, checksums.get(path.relative_to(target).as_posix()), name)
     with atomic_write(target / "SHA256SUMS") as file:
         file.writelines(f"{sha256_file(path)}  {path.relative_to(target)}\n" for path in files)
     return target
+
+
+def _dataset_is_whole(target: Path) -> bool:
+    """Whether every file is there as it was when the download ended."""
+    try:
+        lines = (target / "SHA256SUMS").read_text("utf-8").splitlines()
+        recorded = dict(line.split("  ", 1)[::-1] for line in lines)
+        return bool(recorded) and all(sha256_file(target / name) == digest for name, digest in recorded.items())
+    except (OSError, ValueError):
+        return False
+
+
+def _require_checksum(path: Path, published: str | None, name: str) -> None:
+    """Compare with the SHA-256 of a large file or the name of git's blob; a file that is not the Hub's has neither."""
+    if published is None:
+        return
+    if len(published) == 64:
+        found = sha256_file(path)
+    else:
+        blob = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                blob.update(block)
+        found = blob.hexdigest()
+    if found != published:
+        path.unlink()
+        raise LipoError(
+            f"{path.name} of the dataset {name} has the checksum {found}, not {published} as published",
+            "the same command fetches it again",
+        )

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from eval.claims import Verdict
 from eval.report import _charts
 from eval.report._browser import ITEMS_PER_BENCHMARK, browser_data
+from eval.report._prompts import example_prompts
 from eval.results import Results
 
 _FOLDER = Path(__file__).parent
@@ -51,7 +52,7 @@ def render_html(results: Results, verdicts: Sequence[Verdict], curves: _charts.T
         scatters=[Markup(_charts.scatter(results, name)) for name in _averaged(names)],  # noqa: S704 (our own SVG)
         histograms=[Markup(_charts.histogram(results, name)) for name in names],  # noqa: S704
         training=_training(results, curves),
-        examples={name: next((i for i in results.items[name] if not i.error), None) for name in names},
+        examples=example_prompts(results),
         items_per_benchmark=ITEMS_PER_BENCHMARK,
         data=_script_data(browser_data(results)),
         style=Markup((_FOLDER / "report.css").read_text("utf-8")),  # noqa: S704 (our own file)

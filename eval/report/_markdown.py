@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eval.claims import Verdict
+from eval.report._prompts import example_prompts
 from eval.results import Cell, Comparison, Results
 from eval.statistics import Estimate
 
@@ -34,7 +35,8 @@ def render_markdown(results: Results, verdicts: Sequence[Verdict], title: str) -
     lines += ["## Overview", "", *_overview(results)]
     for name in config.benchmarks:
         lines += ["", f"## {_escape(name)} ({len(results.items[name])} items)", "", *_benchmark(results, name)]
-    lines += ["", "## For a model card", ""]
+    lines += ["", "## Prompts", "", *_prompts(results)]
+    lines += ["## For a model card", ""]
     lines += [f"- {_escape(card_line(results, model))}" for model in config.models]
     return "\n".join(lines) + "\n"
 
@@ -126,6 +128,16 @@ def _benchmark(results: Results, name: str) -> list[str]:
             for value, cell in values.items()
         ]
         lines += ["", *_table([group, "items", *(f"{model}: accuracy · tokens" for model in config.models)], rows)]
+    return lines
+
+
+def _prompts(results: Results) -> list[str]:
+    """An example of each; every line is indented, so nothing in a text is read as markup."""
+    lines: list[str] = []
+    for name, scorer, item in example_prompts(results):
+        about = f"{name}, row {item.index}, before the model's own chat template (scorer: {scorer}):"
+        texts = "\n".join(f"{role}: {text}" for role, text in item.messages)
+        lines += [_escape(about), "", *(f"    {line}" for line in texts.splitlines()), ""]
     return lines
 
 

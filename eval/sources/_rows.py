@@ -163,10 +163,9 @@ def _huggingface(path: Path, split: str | None, usual_split: str | None, usual_s
         yield from map(_plain, data.decode(False))
     except (ValueError, OSError, RuntimeError, KeyError, TypeError, ConnectionError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise LipoError(
-            f"cannot read the dataset {path}: {reason}",
-            "give a folder of parquet files, of images with metadata.jsonl, or one written by save_to_disk",
-        ) from error
+        folder = "give a folder of parquet files, of images with metadata.jsonl, or one written by save_to_disk"
+        online = "check the name and the network; without one, give a folder as 'source'"
+        raise LipoError(f"cannot read the dataset {path}: {reason}", folder if path.exists() else online) from error
 
 
 def _pick_split(path: Path, data: Any, split: str | None, usual: str | None) -> Any:

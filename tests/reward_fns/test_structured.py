@@ -22,6 +22,21 @@ def test_ground_truths_come_as_data_sets_store_them(gold, answer, same):
     assert check(answer, gold).correct is same
 
 
+@pytest.mark.parametrize(
+    ("gold", "answer", "same"),
+    [
+        ("(b)", "b", True),
+        ("a, b", "(b), (a)", True),
+        ("(b)", "(c)", False),
+        ("(5)", "5", False),
+        ("$R^2_{t,h}$", "R^2_t,h", True),
+        (r"\frac{1}{12}", r"\frac{11}{2}", False),
+    ],
+)
+def test_labels_and_indices_as_charts_write_them(gold, answer, same):
+    assert check(answer, gold).correct is same
+
+
 def test_relaxed_accuracy_and_its_exception_for_years():
     relaxed = StructuredOptions(tolerance=0.05)
     assert check("104", "100", relaxed).correct

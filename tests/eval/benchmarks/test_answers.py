@@ -1,5 +1,6 @@
-"""Every declared benchmark against responses that were marked by hand."""
+"""Every declared benchmark against responses that were marked by hand, and against the published rules' verdicts."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from eval.sources._declared import DeclaredReader
 from eval.sources._reader import refused_truth
 from eval.store import Answer
 
-QUESTIONS = yaml.safe_load((Path(__file__).parents[1] / "data" / "answers.yaml").read_text("utf-8"))
+DATA = Path(__file__).parents[1] / "data"
+QUESTIONS = yaml.safe_load((DATA / "answers.yaml").read_text("utf-8"))
 
 
 def read(question):
@@ -41,9 +43,29 @@ def score(question):
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: f"{q['benchmark']}-{q['row']['question'][:20]}")
 def test_scores_are_those_of_a_careful_person(question):
-    marks = {answer[0]: answer[1] for answer in question["answers"]}
+    marks = {answer[0]: (answer[3] if len(answer) > 3 else {}).get("ours", answer[1]) for answer in question["answers"]}
     found = dict(zip(marks, score(question), strict=True))
     assert found == {text: pytest.approx(mark, abs=1e-3) for text, mark in marks.items()}
+
+
+def test_published_rules_decide_alike_but_where_a_reason_is_given():
+    """``benchmarks/benchmark_rules.py`` ran the rules and wrote their verdicts."""
+    with (DATA / "published_verdicts.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    theirs = {}
+    for row in rows:
+        verdicts = theirs.setdefault((row["benchmark"], row["answer"], row["response"]), {})
+        assert row["peer"] not in verdicts
+        verdicts[row["peer"]] = float(row["score"])
+    for question in QUESTIONS:
+        name, truth = question["benchmark"], question["row"]["answer"]
+        for (response, _, *reason), ours in zip(question["answers"], score(question), strict=True):
+            verdicts = theirs.pop((name, truth, response))
+            differ = any(abs(verdict - ours) > 0.02 for verdict in verdicts.values())
+            assert differ == bool(reason), (name, response, ours, verdicts)
+            expected = {"VLMEvalKit"} if name == "ocr_reasoning" else {"VLMEvalKit", "lmms-eval"}
+            assert set(verdicts) == expected, "lmms-eval has no OCR-Reasoning; it has all others"
+    assert theirs == {}, "verdicts of responses that are no longer there"
 
 
 def test_there_are_enough_of_both_kinds_for_every_benchmark():

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from eval.benchmarks import fetch as fetching
-from eval.benchmarks.fetch import fetch_benchmark, fetch_dataset, fetch_file
-from eval.sources._rows import stream_rows
+from eval.benchmarks.fetch import fetch_benchmark, fetch_file
 from lipo.common import LipoError
 
 ROOT = Path(__file__).parents[3]
@@ -209,71 +208,3 @@ def test_the_command(server, tmp_path):
     (tmp_path / "data" / "B.tsv").unlink()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "not " + MD5 in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_dataset_of_a_hub(tmp_path, hub):
-    folder = fetch_dataset("owner/quiz", tmp_path / "quiz")
-    assert (folder / "data" / "test.jsonl").read_bytes() == hub.files["data/test.jsonl"]
-    assert not (folder / "quiz.py").exists(), "scripts are not wanted"
-    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, check=False)
-    assert done.returncode == 0
-    assert list(stream_rows(folder, "huggingface", usual_split="test")) == [{"question": "1+1?", "answer": "2"}]
-    with pytest.raises(LipoError, match="cannot download the dataset owner/none"):
-        fetch_dataset("owner/none", tmp_path / "none")
-
-
-class HubHandler(BaseHTTPRequestHandler):
-    """As much of the Hub's interface as a download needs."""
-
-    def log_message(self, *_):
-        pass
-
-    def do_HEAD(self):
-        self.do_GET(body=False)
-
-    def do_GET(self, body=True):
-        path, files = self.path.partition("?")[0], self.server.files
-        if path.startswith("/api/datasets/owner/quiz"):
-            if "/tree/" in path:
-                found = [{"type": "file", "path": n, "size": len(d), "oid": "0" * 40} for n, d in files.items()]
-            else:
-                found = {"id": "owner/quiz", "sha": "c" * 40, "siblings": [{"rfilename": name} for name in files]}
-            self._send(json.dumps(found).encode(), body)
-        elif path.startswith(f"/datasets/owner/quiz/resolve/{'c' * 40}/"):
-            self._send(files[path.split("/resolve/")[1].partition("/")[2]], body)
-        else:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-    def _send(self, data, body):
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
-        self.send_header("X-Repo-Commit", "c" * 40)
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), HubHandler)
-    server.files = {
-        "data/test.jsonl": b'{"question": "1+1?", "answer": "2"}\n',
-        "quiz.py": b"1",
-        "README.md": b"# quiz",
-    }
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", url)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()

@@ -1,6 +1,8 @@
+import html
 import html.parser
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +70,18 @@ def test_hostile_text_stays_text(page, results):
     assert any(
         i["question"] == HOSTILE and i["answers"]["math"]["text"] == HOSTILE for i in _data(text)["benchmarks"]["math"]
     )
+
+
+def test_a_prompt_of_each_kind_is_shown(page, results):
+    items = results.items["math"]
+    items[0] = replace(items[0], scorer="rounded", messages=(("user", f"<image>{HOSTILE}"),))
+    shown = page(results).split("<h3>Prompts</h3>")[1].split("<script type")[0]
+    assert re.findall(r"(\w+), row (\d+), .*scorer: (\w+)", shown) == [
+        ("math", "0", "rounded"),
+        ("math", "1", "math"),
+        ("ocr", "0", "ocr"),
+    ]
+    assert "user: &lt;image&gt;&lt;/script&gt;" in shown and f"user: {html.escape(items[1].messages[0][1])}" in shown
 
 
 def test_figures_and_verdicts_are_shown(page, results):

@@ -34,6 +34,32 @@ def test_the_line_for_a_model_card(make_results):
     assert "against" not in card_line(results, "base")
 
 
+def test_prompts_are_shown_one_of_each_kind_and_stay_text(make_results):
+    results = make_results({"base": (0.5, 90)}, items=4)
+    first, second, third, fourth = results.items["math"]
+    asked = (("user", "Which?\n# <b>\r```\u2028- x"),)
+    results.items["math"] = [
+        replace(first, error="no image"),
+        replace(second, scorer="multiple_choice", messages=asked),
+        replace(third, scorer="rounded", messages=(("system", "Be short."), ("user", "How many?"))),
+        replace(fourth, scorer="rounded", messages=(("user", "Another"),)),
+    ]
+    shown = render_markdown(results, [], "x").split("## Prompts\n\n")[1].split("\n## For a model card")[0]
+    assert shown.splitlines() == [
+        "math, row 1, before the model's own chat template (scorer: multiple\\_choice):",
+        "",
+        "    user: Which?",
+        "    # <b>",
+        "    ```",
+        "    - x",
+        "",
+        "math, row 2, before the model's own chat template (scorer: rounded):",
+        "",
+        "    system: Be short.",
+        "    user: How many?",
+    ]
+
+
 def test_samples_judge_and_categories_have_columns(make_results):
     judge = JudgeConfig("http://127.0.0.1:9/v1", "m")
     results = make_results({"base": (0.5, 90)}, items=8, sampling=SamplingConfig(samples=2), judge=judge)
