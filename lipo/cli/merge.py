@@ -14,7 +14,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from lipo.cli._recipes import find_model, find_recipe, name_paths
+from lipo.cli._storage import send
 from lipo.common import LipoError, load_yaml, parse, require_free_space
+from lipo.common.storage import Destination, url_of
 
 if TYPE_CHECKING:
     from merge import MergeConfig
@@ -28,11 +30,11 @@ def merge(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value …, e.g. method=average options.scale=0.5 out=runs/average.")
     ] = None,
-    base: Annotated[Path | None, typer.Option(help="Model directory that the experts were trained from.")] = None,
+    base: Annotated[Path | None, typer.Option(help="Model directory or URL: what was trained on.")] = None,
     experts: Annotated[
         list[str] | None, typer.Option(help="Expert directories, one or more; for names, repeat --experts NAME=PATH.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Directory to make.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory to make, or URL of one.")] = None,
     method: Annotated[str | None, typer.Option(help="Merge method.")] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the method as key=value; may be repeated.")
@@ -64,8 +66,7 @@ def merge(
     if dry_run:
         print_plan(config, console)
         return
-    result = run_with_bar(config, console)
-    print_summary(result, console)
+    result = merge_and_send(config, console)
     if verify:
         from lipo.cli._verify import verify_model
 
@@ -120,6 +121,26 @@ def _found(config: MergeConfig) -> MergeConfig:
     return dataclasses.replace(config, base=find_model(config.base), experts=experts)
 
 
+def merge_and_send(config: MergeConfig, console: Console) -> Path:
+    """Merge, and send the result where ``out`` is a URL; return the local directory."""
+    destination = _destination(config)
+    if destination is None:
+        result = run_with_bar(config, console)
+        print_summary(result, console)
+        return result
+    destination.claim()
+    result = run_with_bar(dataclasses.replace(config, out=destination.directory), console)
+    print_summary(result, console)
+    send(destination)
+    console.print(f"{destination.url} is whole", highlight=False, markup=False, soft_wrap=True)
+    return result
+
+
+def _destination(config: MergeConfig) -> Destination | None:
+    url = url_of(config.out)
+    return Destination(url) if url else None
+
+
 def run_with_bar(config: MergeConfig, console: Console) -> Path:
     """Merge with a progress bar."""
     from merge import run
@@ -164,6 +185,9 @@ def print_plan(config: MergeConfig, console: Console) -> None:
     from merge import build_plan
     from merge.describe import groups, peak_memory
 
+    destination = _destination(config)
+    if destination:
+        config = dataclasses.replace(config, out=destination.directory)
     plan = build_plan(_found(config))
     table = Table("method", "tensors", "parameters", "which", "options")
     for group in groups(plan):
@@ -174,7 +198,8 @@ def print_plan(config: MergeConfig, console: Console) -> None:
         console.print(note, highlight=False, markup=False)
     require_free_space(plan.config.out.parent, plan.size, "the merged model")
     console.print(
-        f"{plan.config.out}: {plan.size / 1e6:,.1f} MB of {plan.config.dtype} from {len(plan.experts)} experts; "
+        f"{destination.url if destination else plan.config.out}: {plan.size / 1e6:,.1f} MB of {plan.config.dtype} "
+        f"from {len(plan.experts)} experts; "
         f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. "
         "The disk has room. Nothing was written.",
         highlight=False,
