@@ -57,6 +57,7 @@ def read_recipes(config: PipelineConfig) -> Recipes:
     """
     from lipo.cli._training import fetch_inputs
     from lipo.cli.evaluate import find_inputs
+    from lipo.cli.merge import load_recipe
     from lipo.training import compose
 
     if config.data is not None and not _DATA_MODULE.fullmatch(config.data):
@@ -74,9 +75,7 @@ def read_recipes(config: PipelineConfig) -> Recipes:
             raise LipoError(f"training '{training.trainer.experiment_name}' has no lipo.export", "name a directory")
     merging = evaluation = None
     if config.merge:
-        from merge import MergeConfig
-
-        merging = load_yaml(MergeConfig, find_recipe(config.merge), config.merge_overrides)
+        merging = load_recipe(find_recipe(config.merge), config.merge_overrides)
         require_local(merging.out, "out of the merge in a pipeline")
         merging = replace(
             merging,

@@ -106,13 +106,36 @@ def read_config(
             raise LipoError(f"--set {text} has no value", "write --set key=value")
     if recipes or (more and not experts):
         path = find_recipe(Path((recipes or more)[0]))
-        config = load_yaml(MergeConfig, path, overrides)
+        config = load_recipe(path, overrides, flags.get("method"))
         known = {key: getattr(config, key) for key in MergeConfig.__dataclass_fields__}
         return parse(MergeConfig, known | flags | {"rules": [dataclasses.asdict(r) for r in config.rules]}, str(path))
     from omegaconf import OmegaConf
 
     values = OmegaConf.to_container(OmegaConf.from_dotlist(overrides), resolve=True)
     return parse(MergeConfig, {**values, **flags}, "the command line")  # type: ignore[dict-item]
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = (), method: str | None = None) -> MergeConfig:
+    """Read a merge recipe; its options belong to its method, so that another method starts from its own defaults.
+
+    Args:
+        path: Of the recipe.
+        overrides: ``key=value``.
+        method: Instead of the recipe's and the overrides'; None for theirs.
+
+    Raises:
+        LipoError: The recipe or an override is wrong.
+    """
+    from omegaconf import OmegaConf
+
+    from merge import MergeConfig
+
+    config = load_yaml(MergeConfig, path, overrides)
+    config = dataclasses.replace(config, method=method or config.method)
+    if config.method == load_yaml(MergeConfig, path).method:
+        return config
+    given = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
+    return dataclasses.replace(config, options=given.get("options", {}))  # type: ignore[union-attr, arg-type]
 
 
 def _found(config: MergeConfig) -> MergeConfig:
