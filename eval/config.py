@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipo.common import LipoError, option
+from lipo.common.storage import require_local
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -150,7 +151,7 @@ def check_config(config: EvalConfig) -> None:
     """Refuse what cannot work, before anything is read or started.
 
     Raises:
-        LipoError: No models or benchmarks, a bad name, or an unknown baseline.
+        LipoError: No models or benchmarks, a bad name, an unknown baseline, or a URL where a directory must be.
     """
     if not config.models or not config.benchmarks:
         raise LipoError("nothing to evaluate", "name at least one model and one benchmark")
@@ -161,6 +162,10 @@ def check_config(config: EvalConfig) -> None:
                     f"'{name}' is no {kind} name", "use letters, digits, '.', '_', '+', '-'; 'average' is taken"
                 )
     require_known("baseline", config.baseline, config.models)
+    require_local(config.out, "out")
+    require_local(config.data_dir or "", "data_dir")
+    for name, benchmark in config.benchmarks.items():
+        require_local(benchmark.image_root or "", f"benchmarks.{name}.image_root")
 
 
 def check_models(config: EvalConfig) -> None:

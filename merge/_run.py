@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lipo.common import LipoError, require_free_space, sha256_file
+from lipo.common.storage import require_local
 from merge.config import MergeConfig
 from merge.executor import Pool, Task, connect
 from merge.journal import Journal, workspace
@@ -67,6 +68,7 @@ def run(config: MergeConfig, on_progress: Callable[[Progress], None] | None = No
         PosixPath('merged')
     """
     started = time.perf_counter()
+    require_local(config.out, "out")
     # Workers may run in another directory.
     shown, config = config.out, dataclasses.replace(config, out=config.out.absolute())
     plan = build_plan(config)

@@ -29,9 +29,11 @@ class Rule:
 class MergeConfig:
     """One merge; relative paths are relative to the working directory."""
 
-    base: Path = option(help="Model directory that every expert was trained from.")
-    experts: Mapping[str, Path] = option(help="Model directories of the experts, by name; order does not matter.")
-    out: Path = option(help="Directory to make; exists only once the merge is complete.")
+    base: Path = option(help="Model directory that every expert was trained from; with lipo merge also a URL.")
+    experts: Mapping[str, Path] = option(
+        help="Model directories of the experts, by name, in any order; URLs as for the base."
+    )
+    out: Path = option(help="Directory to make; exists only once the merge is complete. With lipo merge also a URL.")
     method: str = option("amm", help="Merge method for the tensors that no rule covers.")
     options: Mapping[str, Any] = option(factory=dict, help="Options of the method; see the method's own table.")
     rules: tuple[Rule, ...] = option((), help="Exceptions by tensor name.")

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,61 @@ def test_commands_parse(line):
     for word in arguments:
         if re.fullmatch(r"recipes/[\w/]+\.yaml", word):
             assert (ROOT / word).is_file(), word
+
+
+PARSED_ONLY = {
+    r"train (?!.*--dry-run)": "trains; tests/e2e runs the tiny recipes, tests/e2e/test_qwen_recipes.py the Qwen ones",
+    r"run recipes/(?!.*--dry-run)": "trains; tests/e2e/test_demo.py runs the tiny pipeline",
+    r"eval ": "starts vLLM; tests/eval/test_run.py and test_whole_run.py",
+    r"score ": "needs the answers of an evaluation; tests/eval/test_score.py",
+    r"submit ": "needs a cluster; tests/cluster/test_submit.py",
+    r"data fetch ": "needs the network; tests/eval/benchmarks/test_fetch.py",
+    r"data check mathvista": "needs the published data; tests/lipo/cli/test_data.py",
+    r"merge recipes/qwen2_5_vl_3b/": "needs three models of 3 billion parameters",
+    r"merge recipes/tiny/merge.yaml$": "takes half a minute; tests/e2e/test_demo.py",
+    r"merge --base s3://": "needs a server; tests/cluster/test_s3.py",
+    r"doctor": "looks at the whole machine; tests/lipo/cli/test_doctor.py",
+}
+
+
+def why_not(line):
+    return [pattern for pattern in PARSED_ONLY if re.match(f"lipo {pattern}", line)]
+
+
+def test_what_is_only_parsed_is_in_the_docs_and_tested_elsewhere():
+    lines = [parameter.values[0] for parameter in commands()]
+    assert {pattern for line in lines for pattern in why_not(line)} == set(PARSED_ONLY)
+    assert sum(not why_not(line) for line in lines) >= 10
+    for reason in PARSED_ONLY.values():
+        for path in re.findall(r"tests/[\w/]+(?:\.py)?", reason):
+            assert (ROOT / path).exists(), path
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A directory with what a reader has at that point: the tiny data, and experts that differ from the base."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("reader")
+    small = ["--out", folder / "runs/demo/data", "--train=8", "--validation=4", "--test=4"]
+    subprocess.run([sys.executable, "-m", "recipes.tiny.make_data", *small], cwd=ROOT, check=True)
+    base = ROOT / "recipes/tiny/base"
+    for number, name in enumerate(("math", "structured", "ocr"), start=1):
+        for place in (folder / "runs/demo/experts" / name, folder / f"A{number}"):
+            shutil.copytree(base, place)
+            weights = load_file(base / "model.safetensors")
+            changed = {key: value * (1 + number * 1e-3) for key, value in weights.items()}
+            save_file(changed, place / "model.safetensors", metadata={"format": "pt"})
+    shutil.copytree(base, folder / "B")
+    return folder
+
+
+@pytest.mark.parametrize("line", [p for p in commands() if not why_not(p.values[0])])
+def test_commands_run(line, workplace, monkeypatch):
+    """In a directory of their own, with the recipes of the installed package."""
+    monkeypatch.chdir(workplace)
+    monkeypatch.delenv("LIPO_DATA", raising=False)
+    assert app(shlex.split(line)[1:], standalone_mode=False) in (None, 0)
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda p: p.name)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from lipo.cli._storage import fetch
 from lipo.common import LipoError
 
 
@@ -31,14 +32,15 @@ def find_recipe(path: Path) -> Path:
 
 
 def find_model(path: Path) -> Path:
-    """Resolve a model directory: as given, else ``recipes/…`` inside the installed package.
+    """Resolve a model directory: as given, else ``recipes/…`` inside the installed package; a URL's copy.
 
     Args:
-        path: E.g. ``recipes/tiny/base``; relative to the working directory.
+        path: E.g. ``recipes/tiny/base``, relative to the working directory, or ``s3://bucket/base``.
 
     Returns:
         The directory that exists, else ``path`` itself, so that the message about it names what the user wrote.
     """
+    path = fetch(path)
     if not path.exists() and path.parts[:1] == ("recipes",):
         packaged = Path(str(files("recipes"))).joinpath(*path.parts[1:])
         if packaged.is_dir():

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from lipo.cli._recipes import find_model, find_recipe
 from lipo.common import LipoError, load_yaml
+from lipo.common.storage import require_local
 from lipo.pipeline import HashCache, PipelineConfig, Stage
 
 if TYPE_CHECKING:
@@ -54,13 +55,17 @@ def read_recipes(config: PipelineConfig) -> Recipes:
         LipoError: A recipe or an override is wrong, two trainings share a name or a directory, or the data module is
             not one of ``recipes``.
     """
+    from lipo.cli._training import fetch_inputs
+    from lipo.cli.evaluate import find_inputs
+    from lipo.cli.merge import load_recipe
     from lipo.training import compose
 
     if config.data is not None and not _DATA_MODULE.fullmatch(config.data):
         raise LipoError(f"data is '{config.data}'", "name a module below recipes, such as recipes.tiny.make_data")
     joining = [f"++ray_kwargs.ray_init.address={config.address}"] if config.address else []
     overrides = [*config.training_overrides, *joining]
-    trainings = [compose(find_recipe(path), overrides, find_model) for path in config.training]
+    require_local(config.out, "out of the pipeline")
+    trainings = [fetch_inputs(compose(find_recipe(path), overrides, find_model)) for path in config.training]
     for what in ("experiment_name", "default_local_dir"):
         values = [str(training.trainer[what]) for training in trainings]
         if twice := next((v for v in values if values.count(v) > 1), None):
@@ -70,9 +75,8 @@ def read_recipes(config: PipelineConfig) -> Recipes:
             raise LipoError(f"training '{training.trainer.experiment_name}' has no lipo.export", "name a directory")
     merging = evaluation = None
     if config.merge:
-        from merge import MergeConfig
-
-        merging = load_yaml(MergeConfig, find_recipe(config.merge), config.merge_overrides)
+        merging = load_recipe(find_recipe(config.merge), config.merge_overrides)
+        require_local(merging.out, "out of the merge in a pipeline")
         merging = replace(
             merging,
             base=find_model(merging.base),
@@ -83,8 +87,7 @@ def read_recipes(config: PipelineConfig) -> Recipes:
         from eval import EvalConfig
 
         evaluation = load_yaml(EvalConfig, find_recipe(config.eval), config.eval_overrides)
-        models = {label: find_model(path) for label, path in evaluation.models.items()}
-        evaluation = replace(evaluation, models=models, address=config.address or evaluation.address)
+        evaluation = replace(find_inputs(evaluation), address=config.address or evaluation.address)
     return Recipes(config, trainings, merging, evaluation)
 
 

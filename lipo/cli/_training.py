@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lipo.cli._recipes import find_model, find_recipe
+from lipo.cli._storage import fetch
+from lipo.common.storage import require_local, url_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,9 +27,38 @@ def compose_and_check(recipe: Path, overrides: Sequence[str]) -> DictConfig:
     """Compose a training recipe and refuse what cannot work."""
     from lipo.training import check, compose
 
-    config = compose(find_recipe(recipe), overrides, find_model)
+    config = fetch_inputs(compose(find_recipe(recipe), overrides, find_model))
     check(config)
     return config
+
+
+def fetch_inputs(config: DictConfig) -> DictConfig:
+    """Replace URLs of model and data by local copies; verl reads ``hdfs://`` itself.
+
+    Args:
+        config: Composed; changed in place.
+
+    Returns:
+        The same.
+
+    Raises:
+        LipoError: An output is a URL, or a copy fails.
+    """
+    from omegaconf import OmegaConf
+
+    for key in ("trainer.default_local_dir", "lipo.export"):
+        require_local(OmegaConf.select(config, key) or "", key)
+    for key in ("actor_rollout_ref.model.path", "data.train_files", "data.val_files"):
+        value = OmegaConf.select(config, key)
+        if OmegaConf.is_list(value):
+            OmegaConf.update(config, key, [_fetched(file) for file in value])
+        elif value:
+            OmegaConf.update(config, key, _fetched(value))
+    return config
+
+
+def _fetched(place: str) -> str:
+    return str(fetch(place)) if url_of(place) and not place.startswith("hdfs://") else place
 
 
 def run_with_progress(config: DictConfig, console: Console, cancelled: Event | None = None) -> Path | None:

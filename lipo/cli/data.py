@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from lipo.cli._storage import fetch as copy_here
 from lipo.common import LipoError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def list_benchmarks(data_dir: _DataDir = None) -> None:
 
 @data.command("check")
 def check(
-    what: Annotated[str, typer.Argument(help="Declared benchmark, or a file or folder.")],
+    what: Annotated[str, typer.Argument(help="Declared benchmark, or a file or folder, also a URL.")],
     declaration: Annotated[
         str | None, typer.Option(help="Declared benchmark, or YAML file, to read the file with.")
     ] = None,
@@ -62,6 +63,7 @@ def check(
     else:
         name, config = Path(declaration).stem, BenchmarkConfig(source=Path(what), declaration=declaration)
     config = resolve_benchmark(name, config, data_dir)
+    config = replace(config, source=copy_here(config.source) if config.source else None)
     config = replace(config, split=split or config.split, limit=limit, image_root=image_root)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         row = bar.add_task("checking", total=None)

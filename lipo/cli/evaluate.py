@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lipo.cli._recipes import find_model, find_recipe, name_paths
+from lipo.cli._storage import fetch
 from lipo.common import LipoError, load_yaml, parse
 
 if TYPE_CHECKING:
@@ -92,7 +93,24 @@ def read_config(words: Sequence[str], flags: dict[str, Any], benchmarks: Sequenc
     except OmegaConfBaseException as error:
         raise LipoError(f"cannot read the overrides: {' '.join(str(error).split())}", "write key=value") from error
     config = parse(EvalConfig, data, where)
-    return dataclasses.replace(config, models={label: find_model(path) for label, path in config.models.items()})
+    return find_inputs(config)
+
+
+def find_inputs(config: EvalConfig) -> EvalConfig:
+    """Resolve models and questions that are URLs or come with the package.
+
+    Raises:
+        LipoError: Something else is a URL, or a copy fails.
+    """
+    from eval.config import check_config
+
+    check_config(config)
+    models = {label: find_model(path) for label, path in config.models.items()}
+    benchmarks = {
+        name: dataclasses.replace(benchmark, source=fetch(benchmark.source) if benchmark.source else None)
+        for name, benchmark in config.benchmarks.items()
+    }
+    return dataclasses.replace(config, models=models, benchmarks=benchmarks)
 
 
 def finish(results: Results, console: Console) -> None:

@@ -14,7 +14,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from lipo.cli._recipes import find_model, find_recipe, name_paths
+from lipo.cli._storage import send
 from lipo.common import LipoError, load_yaml, parse, require_free_space
+from lipo.common.storage import Destination, url_of
 
 if TYPE_CHECKING:
     from merge import MergeConfig
@@ -28,11 +30,11 @@ def merge(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value …, e.g. method=average options.scale=0.5 out=runs/average.")
     ] = None,
-    base: Annotated[Path | None, typer.Option(help="Model directory that the experts were trained from.")] = None,
+    base: Annotated[Path | None, typer.Option(help="Model directory or URL: what was trained on.")] = None,
     experts: Annotated[
         list[str] | None, typer.Option(help="Expert directories, one or more; for names, repeat --experts NAME=PATH.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Directory to make.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory to make, or URL of one.")] = None,
     method: Annotated[str | None, typer.Option(help="Merge method.")] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the method as key=value; may be repeated.")
@@ -64,8 +66,7 @@ def merge(
     if dry_run:
         print_plan(config, console)
         return
-    result = run_with_bar(config, console)
-    print_summary(result, console)
+    result = merge_and_send(config, console)
     if verify:
         from lipo.cli._verify import verify_model
 
@@ -105,7 +106,7 @@ def read_config(
             raise LipoError(f"--set {text} has no value", "write --set key=value")
     if recipes or (more and not experts):
         path = find_recipe(Path((recipes or more)[0]))
-        config = load_yaml(MergeConfig, path, overrides)
+        config = load_recipe(path, overrides, flags.get("method"))
         known = {key: getattr(config, key) for key in MergeConfig.__dataclass_fields__}
         return parse(MergeConfig, known | flags | {"rules": [dataclasses.asdict(r) for r in config.rules]}, str(path))
     from omegaconf import OmegaConf
@@ -114,10 +115,53 @@ def read_config(
     return parse(MergeConfig, {**values, **flags}, "the command line")  # type: ignore[dict-item]
 
 
+def load_recipe(path: Path, overrides: Sequence[str] = (), method: str | None = None) -> MergeConfig:
+    """Read a merge recipe; its options belong to its method, so that another method starts from its own defaults.
+
+    Args:
+        path: Of the recipe.
+        overrides: ``key=value``.
+        method: Instead of the recipe's and the overrides'; None for theirs.
+
+    Raises:
+        LipoError: The recipe or an override is wrong.
+    """
+    from omegaconf import OmegaConf
+
+    from merge import MergeConfig
+
+    config = load_yaml(MergeConfig, path, overrides)
+    config = dataclasses.replace(config, method=method or config.method)
+    if config.method == load_yaml(MergeConfig, path).method:
+        return config
+    given = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
+    return dataclasses.replace(config, options=given.get("options", {}))  # type: ignore[union-attr, arg-type]
+
+
 def _found(config: MergeConfig) -> MergeConfig:
     """Models under ``recipes/`` may come from the installed package."""
     experts = {name: find_model(path) for name, path in config.experts.items()}
     return dataclasses.replace(config, base=find_model(config.base), experts=experts)
+
+
+def merge_and_send(config: MergeConfig, console: Console) -> Path:
+    """Merge, and send the result where ``out`` is a URL; return the local directory."""
+    destination = _destination(config)
+    if destination is None:
+        result = run_with_bar(config, console)
+        print_summary(result, console)
+        return result
+    destination.claim()
+    result = run_with_bar(dataclasses.replace(config, out=destination.directory), console)
+    print_summary(result, console)
+    send(destination)
+    console.print(f"{destination.url} is whole", highlight=False, markup=False, soft_wrap=True)
+    return result
+
+
+def _destination(config: MergeConfig) -> Destination | None:
+    url = url_of(config.out)
+    return Destination(url) if url else None
 
 
 def run_with_bar(config: MergeConfig, console: Console) -> Path:
@@ -164,6 +208,9 @@ def print_plan(config: MergeConfig, console: Console) -> None:
     from merge import build_plan
     from merge.describe import groups, peak_memory
 
+    destination = _destination(config)
+    if destination:
+        config = dataclasses.replace(config, out=destination.directory)
     plan = build_plan(_found(config))
     table = Table("method", "tensors", "parameters", "which", "options")
     for group in groups(plan):
@@ -174,7 +221,8 @@ def print_plan(config: MergeConfig, console: Console) -> None:
         console.print(note, highlight=False, markup=False)
     require_free_space(plan.config.out.parent, plan.size, "the merged model")
     console.print(
-        f"{plan.config.out}: {plan.size / 1e6:,.1f} MB of {plan.config.dtype} from {len(plan.experts)} experts; "
+        f"{destination.url if destination else plan.config.out}: {plan.size / 1e6:,.1f} MB of {plan.config.dtype} "
+        f"from {len(plan.experts)} experts; "
         f"up to {peak_memory(plan) / 1e6:,.0f} MB of memory per worker, beside the process. "
         "The disk has room. Nothing was written.",
         highlight=False,

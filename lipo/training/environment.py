@@ -25,6 +25,8 @@ _ON_CPU = {
     "OMP_NUM_THREADS": str(os.cpu_count() or 1),
 }
 
+_LOOPBACK = "127.0.0.1"
+
 
 def training_environment(config: DictConfig, metrics_file: Path) -> dict[str, str]:
     """Build the environment of verl's driver; Ray hands it on to the workers of a local cluster.
@@ -57,20 +59,21 @@ def join_cluster(config: DictConfig, environment: Mapping[str, str]) -> DictConf
     Returns:
         The same object where nothing needs to change. Where the configuration declares resources, hence means a Ray
         of its own, a copy that insists on it: Ray would otherwise join any that runs on this machine, and then refuse
-        the declaration. For a cluster, a copy that neither declares resources, which
+        the declaration. That Ray stays on loopback. For a cluster, a copy that neither declares resources, which
         belong to the cluster, nor relies on the workers inheriting our environment, which they do not.
     """
     address = OmegaConf.select(config, "ray_kwargs.ray_init.address") or environment.get("RAY_ADDRESS")
     declares = any(
         OmegaConf.select(config, f"ray_kwargs.ray_init.{key}") is not None for key in ("num_cpus", "num_gpus")
     )
-    if address == "local" or not (address or declares):
+    if not (address or declares):
         return config
     joined = config.copy()
     with open_dict(joined):
         own = joined.ray_kwargs.ray_init
-        if not address:
+        if address in (None, "local"):
             own.address = "local"
+            own._node_ip_address = own.get("_node_ip_address") or _LOOPBACK
             return joined
         for key in ("num_cpus", "num_gpus", "include_dashboard", "_node_ip_address", "object_store_memory"):
             own.pop(key, None)
@@ -80,3 +83,20 @@ def join_cluster(config: DictConfig, environment: Mapping[str, str]) -> DictConf
         sent = {name: environment[name] for name in names if name in environment and name not in os.environ}
         OmegaConf.update(own, "runtime_env.env_vars", sent, force_add=True)
     return joined
+
+
+def on_loopback(joined: DictConfig, environment: Mapping[str, str]) -> dict[str, str]:
+    """Let a Ray of the training's own, and what verl starts on it, listen on this machine only.
+
+    Ray replaces the loopback address by one that other machines reach, unless clusters are switched off
+    (``get_node_ip_address`` in ray/_private/services.py); see :func:`lipo.common.local_ray.on_loopback`.
+
+    Args:
+        joined: From :func:`join_cluster`.
+        environment: From :func:`training_environment`.
+
+    Returns:
+        The environment, changed only for a Ray of its own.
+    """
+    own = OmegaConf.select(joined, "ray_kwargs.ray_init._node_ip_address") == _LOOPBACK
+    return {**({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} if own else {}), **environment}

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lipo.common import LipoError, parse, require_free_space
 from lipo.common.config import nearest
+from lipo.common.storage import require_local
 
 _COLUMNS = ("data_source", "prompt", "reward_model")
 _VERL_ESTIMATORS = ("gae", "grpo", "grpo_passk", "grpo_vectorized", "rloo", "rloo_vectorized", "reinforce_plus_plus",
@@ -66,8 +67,9 @@ def _check_data(file: str, where: str, config: DictConfig) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    if "://" in file:
+    if file.startswith("hdfs://"):
         return
+    require_local(file, where)
     if not Path(file).is_file():
         raise LipoError(f"no data file {file} ({where})", "create it or correct the path")
     try:

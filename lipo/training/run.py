@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lipo.common import LipoError, atomic_directory, atomic_write, only_one
 from lipo.common.processes import supervised
-from lipo.training.environment import join_cluster, training_environment
+from lipo.training.environment import join_cluster, on_loopback, training_environment
 from lipo.training.lora import META, fold_adapters
 from lipo.training.metrics import StepMetrics, read_history
 
@@ -86,8 +86,10 @@ def _run_verl(
     # verl's file logger truncates its file when it starts (tracking.py:541): each attempt has its own.
     attempt = metrics / f"attempt-{len(list(metrics.glob('attempt-*.jsonl'))) + 1:04d}.jsonl"
     environment = training_environment(config, attempt)
+    joined = join_cluster(config, environment)
+    environment = on_loopback(joined, environment)
     with atomic_write(directory / "config.yaml") as file:
-        file.write(OmegaConf.to_yaml(join_cluster(config, environment)))
+        file.write(OmegaConf.to_yaml(joined))
     log = directory / "log.txt"
     start_of_log = log.stat().st_size if log.exists() else 0
     command = [sys.executable, "-u", "-m", "verl.trainer.main_ppo", "--config-path", str(directory)]

@@ -37,6 +37,16 @@ def test_recipe_with_overrides_and_flags(folder: Path) -> None:
     assert config.rules[0].match == "w"
 
 
+def test_options_belong_to_the_recipes_method(folder: Path) -> None:
+    """Another method starts from its own defaults: AMM's steps would be unknown to it."""
+    recipe = folder / "merge.yaml"
+    recipe.write_text(RECIPE.format(folder) + "options: {scale: 0.5}\n")
+    assert read_config([str(recipe)], [], [], {}).options == {"scale": 0.5}
+    assert read_config([str(recipe), "method=average"], [], [], {}).options == {"scale": 0.5}
+    assert read_config([str(recipe)], [], ["density=0.2"], {"method": "ties"}).options == {"density": 0.2}
+    assert read_config([str(recipe), "method=ties"], [], [], {}).options == {}
+
+
 def test_flags_alone() -> None:
     flags = {"base": Path("B"), "out": Path("O"), "method": "ties", "dtype": "float32"}
     config = read_config(["x/A2", "x/A3", "seed=4"], ["x/A1"], ["density=0.2", "scale=1"], flags)

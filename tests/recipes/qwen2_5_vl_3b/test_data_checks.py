@@ -132,7 +132,7 @@ def test_benchmarks_are_read_in_both_formats(tmp_path, picture):
 
 
 def test_licences(tmp_path):
-    assert check_licence(SOURCES["plotqa"], tmp_path, []) == "cc-by-4.0"
+    assert check_licence(SOURCES["plotqa"], tmp_path, []) == "mit"
     with pytest.raises(LipoError, match="has the licence 'cc-by-nc-3"):
         check_licence(SOURCES["tqa"], tmp_path, [])
     assert check_licence(SOURCES["tqa"], tmp_path, ["cc-by-nc-3.0"]) == "cc-by-nc-3.0"

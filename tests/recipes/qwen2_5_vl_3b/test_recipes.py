@@ -163,6 +163,29 @@ def test_the_pipeline_holds_together(profile):
     assert devices == {"cpu" if profile == "cpu" else "cuda"}
 
 
+def test_the_merge_of_the_cpu_profile_runs(tmp_path, monkeypatch):
+    """With another method by one override; experts are what the trainings of this profile would leave."""
+    from rich.console import Console
+    from safetensors.torch import load_file, save_file
+
+    from lipo.cli._stages import read_recipes
+    from lipo.cli.merge import run_with_bar
+    from recipes.tiny.train_base import BASE
+
+    monkeypatch.chdir(tmp_path)
+    words = ["profile=cpu", "merge_overrides=[method=average]"]
+    merging = read_recipes(read_pipeline(FOLDER / "pipeline.yaml", words)).merging
+    weights = load_file(BASE / "model.safetensors")
+    for number, path in enumerate(merging.experts.values(), start=1):
+        path.mkdir(parents=True)
+        (path / "config.json").write_bytes((BASE / "config.json").read_bytes())
+        save_file({key: value + number for key, value in weights.items()}, path / "model.safetensors")
+    merged = load_file(run_with_bar(merging, Console(quiet=True)) / "model.safetensors")
+    assert merged.keys() == weights.keys()
+    # The mean of what was added: 1, 2 and 3.
+    assert all((merged[key] - weights[key] - 2).abs().max() < 1e-4 for key in weights)
+
+
 def test_an_unknown_profile_names_the_nearest():
     with pytest.raises(LipoError, match="did you mean '8x80gb'"):
         read_pipeline(FOLDER / "pipeline.yaml", ["profile=8x80"])

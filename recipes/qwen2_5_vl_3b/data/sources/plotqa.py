@@ -22,4 +22,4 @@ def read(directory: Path) -> Iterator[Example]:
         )
 
 
-SOURCE = Source("plotqa", "structured", "https://github.com/NiteshMethani/PlotQA", "cc-by-4.0", read)
+SOURCE = Source("plotqa", "structured", "https://github.com/NiteshMethani/PlotQA", "mit", read)
