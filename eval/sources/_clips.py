@@ -114,17 +114,24 @@ class ClipReader:
                 self._cache = FrameCache(self._directory, self._options)
             except OSError as error:
                 raise LipoError(f"cannot keep frames in {self._directory}: {error}", "set 'frames_dir'") from error
-        with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+        executor = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        try:
             clips = executor.map(self._read, wanted)
-            # Standard error, and only on a terminal: hours of decoding should be seen, but not in a log.
+            # Hours of decoding should be seen on a terminal, but not in a log.
             shown = track(clips, "frames of videos", len(wanted), disable=not sys.stderr.isatty(), transient=True)
             return dict(zip(wanted, shown, strict=True))
+        finally:
+            # An interruption does not wait for the videos that have not begun.
+            executor.shutdown(cancel_futures=True)
 
     def _read(self, source: ClipSource) -> Clip | str:
         try:
             return self._decode(source) if isinstance(source, VideoFile) else _collect(source)
         except VideoError as error:
-            return error.what
+            place = source.path if isinstance(source, VideoFile) else source.paths[0].parent
+            # The same words wherever the data lie, as they are part of what names an answer.
+            said = error.what.replace(str(place), "").strip(" /")
+            return f"the video {said}: {place.name}"
         except (OSError, ValueError) as error:
             return f"the video cannot be read: {error}"
 

@@ -86,7 +86,8 @@ class FrameCache:
             if known["stamp"] == stamp:
                 return str(known["sha256"])
         digest = sha256_file(video)
-        with atomic_write(note) as file:
+        # Only spares time; a full disk is told of where frames are written.
+        with contextlib.suppress(OSError), atomic_write(note) as file:
             json.dump({"stamp": stamp, "sha256": digest}, file)
         return digest
 
@@ -102,6 +103,7 @@ class FrameCache:
 
         Raises:
             VideoError: Missing, empty, cut off, no readable video, or one that the decoder does not get through.
+            LipoError: The cache cannot be written.
         """
         if not video.exists():
             raise VideoError(f"no video at {video}", "correct the path")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from eval import BenchmarkConfig
 from eval.benchmarks import resolve_benchmark, select_benchmarks
+from eval.benchmarks.check import check_data
 from eval.benchmarks.scores import published_scores
 from eval.sources import ClipReader, read_items
 from lipo.common import LipoError
@@ -129,6 +130,20 @@ def test_mvbench_as_vlmevalkit_writes_it(mvbench):
     whole, part = _read("mvbench", mvbench)
     assert [whole.error, part.error] == [None, None] and part.ground_truth == "B"
     assert (whole.clip.times[-1], part.clip.times[-1]) == pytest.approx((3.8, 2.0))
+
+
+def test_data_are_checked_before_an_evaluation(mvbench):
+    config = resolve_benchmark("mvbench", BenchmarkConfig(), mvbench)
+    report = check_data("mvbench", config, None, ClipReader(mvbench / "frames", FrameOptions(frames=3)))
+    assert (report.rows, report.videos, report.images) == (10, 4, 0)
+    assert set(report.problems) == {
+        "no video at",
+        "the right answer",
+        "the video (4.0 s) shows nothing from 90 s to 99 s",
+        "the video is no mp4, webm, mkv, avi or gif file",
+        "the part to be shown ends at 1 s, before it begins at 3 s",
+        "video path",
+    }
 
 
 def test_answers_belong_to_what_was_shown(mvbench):

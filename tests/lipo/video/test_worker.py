@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import threading
@@ -6,6 +7,7 @@ import time
 import psutil
 import pytest
 
+from lipo.common import LipoError
 from lipo.video import FrameCache, FrameOptions, VideoError
 
 
@@ -26,6 +28,16 @@ def test_one_process_serves_many_videos_and_ends_with_its_cache(tmp_path, write_
     (process,) = decoders()
     del cache
     assert not psutil.wait_procs([process], timeout=10)[1]
+
+
+def test_a_disk_that_takes_no_frames_is_no_fault_of_the_video(tmp_path, write_clip):
+    cache = FrameCache(tmp_path / "frames", FrameOptions(frames=2))
+    cache.get(write_clip(tmp_path / "first.mp4"))
+    shutil.rmtree(tmp_path / "frames")
+    (tmp_path / "frames").touch()
+    with pytest.raises(LipoError, match=r"cannot keep frames in .*frames: Not a directory") as error:
+        cache.get(write_clip(tmp_path / "second.mp4", frames=20))
+    assert not isinstance(error.value, VideoError)
 
 
 @pytest.fixture
