@@ -20,6 +20,10 @@ Deliver = Callable[[list[Answer]], None]
 
 _PATIENCE = 8
 """Failures in a row, without an answer in between, after which the engine itself is at fault."""
+_VIDEO_BYTES = 4 << 30
+"""Memory that a replica's waiting videos may take: vLLM prepares every request's pictures when it is added."""
+_BYTES_PER_PIXEL = 15
+"""Three channels as a byte each, and as a float each."""
 _NARROWING = 8
 """From the second death on, a request's batch shrinks by this factor each time, to find the request to blame."""
 
@@ -128,8 +132,12 @@ class ReplicaPool:
 
     @property
     def window(self) -> int:
-        """Requests a replica may hold: what it runs at once, and as many waiting."""
-        return 2 * self._engine.max_num_seqs
+        """Requests a replica may hold: what it runs at once, and as many waiting, or fewer large videos."""
+        requests = 2 * self._engine.max_num_seqs
+        if self._video is None:
+            return requests
+        video = _BYTES_PER_PIXEL * self._video.frames * self._video.width * self._video.height
+        return min(requests, max(2, _VIDEO_BYTES // video))
 
 
 class _Run:
