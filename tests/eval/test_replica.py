@@ -1,6 +1,10 @@
 """What reaches vLLM: prompts with their markers, frames, and when these are shown."""
 
 import io
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ from PIL import Image
 
 from eval import EngineConfig, SamplingConfig
 from eval._replica import LoadOptions, Replica, Request, VideoSize, _engine_arguments, read_video
+from recipes.tiny.clips import make_clip, write_clip
 
 BASE = Path(__file__).parents[2] / "recipes" / "tiny" / "base"
 
@@ -77,22 +82,25 @@ def test_memory_is_set_aside_for_the_largest_video_only():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
-def test_vllm_learns_when_frames_are_shown():
-    """In vLLM's own preparation of prompts; its engine places the frames by what comes out here."""
-    from vllm.engine.arg_utils import EngineArgs
-    from vllm.multimodal import MULTIMODAL_REGISTRY
+@pytest.mark.timeout(180)
+def test_vllm_places_frames_by_their_times(tmp_path):
+    """Log-probabilities of a prompt's text, against transformers with the positions of Qwen2.5-VL's paper.
 
-    replica = Recording()
-    replica._drops_times = True
-    options = EngineArgs(model=str(BASE), limit_mm_per_prompt={"image": 1, "video": 1}, dtype="float32")
-    processor = MULTIMODAL_REGISTRY.create_processor(options.create_model_config())
-    for fps in (0.5, 2.0):
-        replica._add(_request("<video>?", [_frame(9)] * 4, fps=fps))
-        prompt = replica.asked[-1]
-        data = processor.info.parse_mm_data(prompt["multi_modal_data"])
-        found = processor(prompt["prompt"], data, hf_processor_mm_kwargs=prompt["mm_processor_kwargs"])
-        item = found["mm_kwargs"]["video"][0]
-        # Two frames are one step of Qwen2.5-VL.
-        assert item["second_per_grid_ts"].data.item() == pytest.approx(2 / fps)
-        assert item["video_grid_thw"].data.tolist() == [2, 4, 8]
+    Its section 2.1.2: positions in time follow absolute time, and text goes on behind the largest position.
+    """
+    for i in range(3):
+        write_clip(make_clip("order", "test", i), tmp_path / f"{i}.mp4")
+    environment = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "TORCHDYNAMO_DISABLE": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }
+    script = Path(__file__).parent / "data" / "positions.py"
+    done = subprocess.run(
+        [sys.executable, script, BASE, tmp_path], capture_output=True, text=True, env=os.environ | environment
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    assert len(found["with times"]) == 3 and max(found["with times"]) < 1e-3
+    assert min(found["without"]) > 0.1, "the comparison would notice"
