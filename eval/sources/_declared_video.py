@@ -86,7 +86,7 @@ class VideoLocator:
         start = _seconds(look_up(row, self._video.start), "start")
         end = _seconds(look_up(row, self._video.end), "end")
         if end is not None and end < (start or 0.0):
-            raise ValueError(f"the part to be shown ends at {end:g} s, before it begins at {start:g} s")
+            raise ValueError(f"the part to be shown ends before it begins: {end:g} s, {start:g} s")
         return Part(start or 0.0, end, self._video.picture_fps)
 
 

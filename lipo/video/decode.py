@@ -152,9 +152,8 @@ def choose_part(times: Sequence[float], options: FrameOptions, part: Part, path:
     low, high = find_part(times, part)
     if low == high:
         end = "its end" if part.end is None else f"{part.end:g} s"
-        raise VideoError(
-            f"{path} ({times[-1]:.1f} s) shows nothing from {part.start:g} s to {end}", "correct the times"
-        )
+        what = f"{path} shows nothing in the part asked for: {part.start:g} s to {end}, last frame at {times[-1]:.1f} s"
+        raise VideoError(what, "correct the times")
     return [low + i for i in choose_frames(times[low:high], options)]
 
 
