@@ -1,3 +1,4 @@
+import gc
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from lipo.video import FrameCache, FrameOptions, VideoError
 
 def decoders():
     """Decoding processes of this one."""
-    return [p for p in psutil.Process().children() if "lipo.video._worker" in " ".join(p.cmdline())]
+    found = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+    return [p for p in found if "lipo.video._worker" in " ".join(p.cmdline())]
 
 
 def test_one_process_serves_many_videos_and_ends_with_its_cache(tmp_path, write_clip):
@@ -38,6 +40,10 @@ def test_a_disk_that_takes_no_frames_is_no_fault_of_the_video(tmp_path, write_cl
     with pytest.raises(LipoError, match=r"cannot keep frames in .*frames: Not a directory") as error:
         cache.get(write_clip(tmp_path / "second.mp4", frames=20))
     assert not isinstance(error.value, VideoError)
+    # Its traceback holds the decoder.
+    del error, cache
+    gc.collect()
+    assert decoders() == []
 
 
 @pytest.fixture
