@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from eval._reasoning import count_reasoning
@@ -17,6 +20,9 @@ from eval.store import Answer, failed_answer
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats decoded by Pillow itself; others (EPS) start external programs."""
 _REPORT_SECONDS = 0.5
+_DROPS_TIMES = ("qwen2_5_vl",)
+"""Models whose videos' times vLLM 0.28 takes as an argument of the processor only: its ``Qwen2VLMultiModalDataParser``
+does not ask for the metadata beside the frames, and transformers then assumes 24 frames a second."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,20 @@ class Request:
     messages: tuple[tuple[str, str], ...]
     images: Sequence[bytes]
     seed: int | None
+    frames: Sequence[bytes] = ()
+    """Of a video."""
+    fps: float = 0.0
+    """Frames a second among them."""
+
+
+@dataclass(frozen=True)
+class VideoSize:
+    """Size of a video."""
+
+    frames: int
+    width: int
+    """Pixels."""
+    height: int
 
 
 @dataclass(frozen=True)
@@ -40,6 +60,8 @@ class LoadOptions:
     engine: EngineConfig
     on_cpu: bool
     images_per_prompt: int
+    video: VideoSize | None = None
+    """Largest video; None for questions without any."""
 
 
 class Replica:
@@ -50,6 +72,7 @@ class Replica:
         self._engine: Any = None
         self._processor: Any = None
         self._options: LoadOptions
+        self._drops_times = False
         self._requests: dict[str, Request] = {}
 
     def load(self, options: LoadOptions) -> None:
@@ -62,6 +85,8 @@ class Replica:
         self._options = options
         self._processor = AutoProcessor.from_pretrained(options.model, trust_remote_code=False, local_files_only=True)
         self._engine = LLMEngine.from_engine_args(EngineArgs(**_engine_arguments(options)))
+        kind = json.loads((Path(options.model) / "config.json").read_text("utf-8")).get("model_type")
+        self._drops_times = kind in _DROPS_TIMES
 
     def unload(self) -> None:
         """Stop the engine and give its memory back."""
@@ -106,6 +131,11 @@ class Replica:
             prompt: dict[str, Any] = {"prompt": self._render(request)}
             if request.images:
                 prompt["multi_modal_data"] = {"image": [decode_image(image) for image in request.images]}
+            if request.frames:
+                frames, times = read_video(request)
+                prompt.setdefault("multi_modal_data", {})["video"] = [(frames, times)]
+                if self._drops_times:
+                    prompt["mm_processor_kwargs"] = {"video_metadata": [times]}
             self._engine.add_request(request.key, prompt, self._sampling(request.seed))
         # Whatever a hostile row provokes in templates, image decoders or processors concerns this row only.
         except Exception as error:
@@ -117,10 +147,11 @@ class Replica:
         conversation: list[dict[str, Any]] = []
         for role, text in request.messages:
             content: Any = text
-            if request.images:
-                content = []
-                for i, part in enumerate(text.split("<image>")):
-                    content += [{"type": "image"}] * (i > 0) + [{"type": "text", "text": part}] * bool(part)
+            kinds = ["image"] * bool(request.images) + ["video"] * bool(request.frames)
+            if kinds:
+                # Odd places hold the markers.
+                parts = re.split(f"<({'|'.join(kinds)})>", text)
+                content = [{"type": "text", "text": t} if i % 2 == 0 else {"type": t} for i, t in enumerate(parts) if t]
             conversation.append({"role": role, "content": content})
         return str(self._processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
 
@@ -181,7 +212,10 @@ def _engine_arguments(options: LoadOptions) -> dict[str, Any]:
         max_num_batched_tokens=engine.max_num_batched_tokens,
         tensor_parallel_size=engine.tensor_parallel_size,
         enforce_eager=engine.enforce_eager or options.on_cpu,
-        limit_mm_per_prompt={"image": options.images_per_prompt, "video": 0},
+        limit_mm_per_prompt={
+            "image": options.images_per_prompt,
+            "video": _video_limit(options.video) if options.video else 0,
+        },
         enable_prefix_caching=options.sampling.samples > 1,
         disable_log_stats=True,
     )
@@ -199,6 +233,27 @@ def _engine_arguments(options: LoadOptions) -> dict[str, Any]:
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(engine.max_num_batched_tokens, longest),
     }
+
+
+def _video_limit(size: VideoSize) -> dict[str, int]:
+    return {"count": 1, "num_frames": size.frames, "width": size.width, "height": size.height}
+
+
+def read_video(request: Request) -> tuple[Any, dict[str, Any]]:
+    """Decode a request's frames.
+
+    Returns:
+        Array of shape (frames, height, width, 3), and when they are shown, as vLLM and transformers take it.
+
+    Raises:
+        ValueError: The frames differ in size.
+    """
+    import numpy as np
+
+    frames = [np.asarray(decode_image(frame)) for frame in request.frames]
+    count = len(frames)
+    times = {"fps": request.fps, "total_num_frames": count, "frames_indices": list(range(count))}
+    return np.stack(frames), {**times, "duration": count / request.fps}
 
 
 def decode_image(data: bytes) -> Any:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eval._keys import Sample, fingerprint_model, plan_samples, vllm_version
 from eval._record import RECORD, Provenance, read_record, write_record
-from eval.benchmarks import resolve_benchmark
+from eval._replica import VideoSize
+from eval.benchmarks import data_directory, resolve_benchmark
 from eval.benchmarks.scores import published_results
 from eval.claims import check_claims
 from eval.claims import judge as judge_claims
@@ -19,7 +20,7 @@ from eval.engine import ReplicaPool
 from eval.judge import Judge
 from eval.results import Results
 from eval.scoring import find_scorer, score_answers, write_scores
-from eval.sources import Item, read_items
+from eval.sources import ClipReader, Item, read_items
 from eval.store import Answer, RowStore, failed_answer
 from eval.summary import summarise
 from lipo.common import LipoError
@@ -75,7 +76,7 @@ def run(config: EvalConfig, on_progress: OnProgress | None = None) -> Results:
     check_models(config)
     check_claims(config.claims, config)
     config = _resolve(config)
-    items = {name: read_items(name, benchmark) for name, benchmark in config.benchmarks.items()}
+    items = _read(config)
     judge = _open_judge(config)
     provenance = Provenance(
         versions={"vllm": vllm_version(), "python": platform.python_version()},
@@ -114,7 +115,7 @@ def score(out: Path, overrides: Sequence[str] = (), on_progress: OnProgress | No
     check_config(config)
     check_claims(config.claims, config)
     config = _resolve(config)
-    items = {name: read_items(name, benchmark) for name, benchmark in config.benchmarks.items()}
+    items = _read(config)
     judge = _open_judge(config)
     unknown = [model for model in config.models if model not in provenance.fingerprints]
     if unknown:
@@ -133,6 +134,18 @@ def _resolve(config: EvalConfig) -> EvalConfig:
     for benchmark in benchmarks.values():
         find_scorer(benchmark.scorer or "auto")
     return replace(config, benchmarks=benchmarks)
+
+
+def _read(config: EvalConfig) -> dict[str, list[Item]]:
+    clips = ClipReader(config.frames_dir or data_directory(config.data_dir) / "frames", config.frames)
+    return {name: read_items(name, benchmark, clips) for name, benchmark in config.benchmarks.items()}
+
+
+def _largest_video(items: Iterable[Item]) -> VideoSize | None:
+    clips = [item.clip for item in items if item.clip]
+    if not clips:
+        return None
+    return VideoSize(max(len(c.frames) for c in clips), max(c.width for c in clips), max(c.height for c in clips))
 
 
 def _open_judge(config: EvalConfig) -> Judge | None:
@@ -224,8 +237,9 @@ def _generate(config: EvalConfig, work: list[_Work], items: dict[str, list[Item]
         from eval._ray import ray_session
 
         stack.enter_context(ray_session(config.address, config.engine))
-        images = max(len(item.images) for questions in items.values() for item in questions)
-        pool = stack.enter_context(ReplicaPool(config.sampling, config.engine, config.address is None, images))
+        asked = [item for questions in items.values() for item in questions]
+        images, video = max(len(item.images) for item in asked), _largest_video(asked)
+        pool = stack.enter_context(ReplicaPool(config.sampling, config.engine, config.address is None, images, video))
         for model, path in config.models.items():
             owners = {sample.key: p for p in work if p.model == model for sample in p.missing}
             samples = [sample for p in work if p.model == model for sample in p.missing]

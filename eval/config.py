@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lipo.common import LipoError, option
 from lipo.common.storage import require_local
+from lipo.video import FrameOptions
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -27,7 +28,9 @@ class BenchmarkConfig:
     )
     scorer_options: dict = option(factory=dict, help="Keyword arguments of the scorer.")
     limit: int | None = option(None, help="Use only the first so many rows; null for all.", minimum=1)
-    image_root: Path | None = option(None, help="Folder that image paths must stay in; null for the source's folder.")
+    image_root: Path | None = option(
+        None, help="Folder that paths of images and videos must stay in; null for the source's folder."
+    )
     declaration: str | None = option(
         None,
         help="Declared benchmark, or a YAML file that declares one, for columns, prompt and scorer; null for the one "
@@ -36,7 +39,7 @@ class BenchmarkConfig:
     format: str | None = option(
         None,
         help="Null to tell by the source's name.",
-        choices=("tsv", "csv", "jsonl", "parquet", "huggingface"),
+        choices=("tsv", "csv", "json", "jsonl", "parquet", "huggingface"),
     )
     hub: str | None = option(
         None, help="owner/name of a Hugging Face dataset, read over the network at every run, in place of source."
@@ -46,6 +49,9 @@ class BenchmarkConfig:
         None,
         help="Figure of the scorer that counts: acc, or similarity in degrees; null for the declaration's, or acc.",
         choices=("acc", "similarity"),
+    )
+    mode: str | None = option(
+        None, help="What the prompt asks for: option (the letter at once) or reason; null for the declaration's prompt."
     )
 
 
@@ -142,6 +148,10 @@ class EvalConfig:
     )
     data_dir: Path | None = option(
         None, help="Folder of the declared benchmarks' data; null for $LIPO_DATA, else data."
+    )
+    frames: FrameOptions = option(FrameOptions(), help="Which frames of a video are shown; see docs/video.md.")
+    frames_dir: Path | None = option(
+        None, help="Folder of decoded frames, which may be shared; null for the folder frames in data_dir."
     )
     address: str | None = option(None, help="Ray cluster, e.g. auto; null starts a local Ray and stops it at the end.")
     title: str = option("Evaluation", help="Heading of the report.")

@@ -11,7 +11,7 @@ from typing import Any
 
 from eval._keys import Sample
 from eval._ray import actor_options, count_cores, count_replicas, require_place, use_cpu
-from eval._replica import LoadOptions, Replica, Request
+from eval._replica import LoadOptions, Replica, Request, VideoSize
 from eval.config import EngineConfig, SamplingConfig
 from eval.store import Answer, failed_answer
 from lipo.common import LipoError
@@ -20,6 +20,10 @@ Deliver = Callable[[list[Answer]], None]
 
 _PATIENCE = 8
 """Failures in a row, without an answer in between, after which the engine itself is at fault."""
+_VIDEO_BYTES = 4 << 30
+"""Memory that a replica's waiting videos may take: vLLM prepares every request's pictures when it is added."""
+_BYTES_PER_PIXEL = 15
+"""Three channels as a byte each, and as a float each."""
 _NARROWING = 8
 """From the second death on, a request's batch shrinks by this factor each time, to find the request to blame."""
 
@@ -54,9 +58,17 @@ class ReplicaPool:
         engine: Replicas and vLLM's settings.
         local: Whether actors share this machine's files.
         images_per_prompt: The most images any question has.
+        video: Largest video that any question has; None without videos.
     """
 
-    def __init__(self, sampling: SamplingConfig, engine: EngineConfig, local: bool, images_per_prompt: int) -> None:
+    def __init__(
+        self,
+        sampling: SamplingConfig,
+        engine: EngineConfig,
+        local: bool,
+        images_per_prompt: int,
+        video: VideoSize | None = None,
+    ) -> None:
         """Start the actors; models are loaded by :meth:`generate`.
 
         Raises:
@@ -64,7 +76,7 @@ class ReplicaPool:
         """
         import ray
 
-        self._sampling, self._engine, self._images = sampling, engine, images_per_prompt
+        self._sampling, self._engine, self._images, self._video = sampling, engine, images_per_prompt, video
         self._on_cpu = use_cpu()
         options = actor_options(engine, self._on_cpu, local)
         require_place(options)
@@ -101,7 +113,8 @@ class ReplicaPool:
     def load(self, seat: _Seat, model: Path) -> Any:
         """Begin loading a model into a replica; returns Ray's reference to the outcome."""
         seat.model = model
-        options = LoadOptions(str(model.resolve()), self._sampling, self._engine, self._on_cpu, max(1, self._images))
+        images = max(1, self._images)
+        options = LoadOptions(str(model.resolve()), self._sampling, self._engine, self._on_cpu, images, self._video)
         return seat.actor.load.remote(options)
 
     def replace(self, seat: _Seat) -> None:
@@ -119,8 +132,12 @@ class ReplicaPool:
 
     @property
     def window(self) -> int:
-        """Requests a replica may hold: what it runs at once, and as many waiting."""
-        return 2 * self._engine.max_num_seqs
+        """Requests a replica may hold: what it runs at once, and as many waiting, or fewer large videos."""
+        requests = 2 * self._engine.max_num_seqs
+        if self._video is None:
+            return requests
+        video = _BYTES_PER_PIXEL * self._video.frames * self._video.width * self._video.height
+        return min(requests, max(2, _VIDEO_BYTES // video))
 
 
 class _Run:
@@ -209,7 +226,8 @@ class _Run:
 
 def _to_request(sample: Sample) -> Request:
     item = sample.item
-    return Request(sample.key, item.index, sample.number, item.messages, item.images, sample.seed)
+    frames, fps = (item.clip.frames, item.clip.fps) if item.clip else ((), 0.0)
+    return Request(sample.key, item.index, sample.number, item.messages, item.images, sample.seed, frames, fps)
 
 
 def _convict(job: _Job, error: Exception) -> Answer:

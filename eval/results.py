@@ -132,6 +132,7 @@ class Results:
             "margin": config.margin,
             "sampling": asdict(config.sampling),
             "engine": asdict(config.engine),
+            "frames": asdict(config.frames),
             "judge": asdict(config.judge) if config.judge else None,
             "versions": self.versions,
             "models": {m: {"path": str(p), "fingerprint": self.fingerprints[m]} for m, p in config.models.items()},

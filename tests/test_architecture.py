@@ -34,7 +34,8 @@ ALLOWED = {
     "lipo.video": {"lipo.common"},
     "reward_fns": {"lipo.common"},
     "merge": {"lipo.common"},
-    "eval": {"lipo.common", "reward_fns"},
+    # A clip is decoded by one code for training and evaluation; lipo.video is a leaf, without torch, verl or vLLM.
+    "eval": {"lipo.common", "lipo.video", "reward_fns"},
     "recipes": {"lipo.common", "lipo.training", "lipo.video", "reward_fns"},
 }
 ALLOWED["lipo.cli"] = set(ALLOWED) - {"recipes"}

@@ -7,19 +7,21 @@ from collections.abc import Callable
 
 from lipo.common import LipoError
 
-NAMES = ("question", "options", "row")
+NAMES = ("question", "options", "choices", "subtitles", "row")
+PATH_NAMES = ("row", "folder")
 
 
 @functools.lru_cache(maxsize=256)
-def compile_prompt(template: str, where: str) -> Callable[..., str]:
+def compile_prompt(template: str, where: str, names: tuple[str, ...] = NAMES) -> Callable[..., str]:
     """Compile a template.
 
     Args:
-        template: Untrusted; sees nothing but :data:`NAMES`.
+        template: Untrusted; sees nothing but ``names``.
         where: For messages.
+        names: What it may ask for.
 
     Returns:
-        Function of the keyword arguments :data:`NAMES`.
+        Function of the keyword arguments ``names``.
 
     Raises:
         LipoError: Not a template, or it asks for other names.
@@ -36,16 +38,16 @@ def compile_prompt(template: str, where: str) -> Callable[..., str]:
     # A prompt is no HTML, so nothing is escaped.
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
     try:
-        unknown = find_undeclared_variables(environment.parse(template)) - set(NAMES)
+        unknown = find_undeclared_variables(environment.parse(template)) - set(names)
         compiled = environment.from_string(template)
     except jinja2.TemplateError as error:
         raise LipoError(f"{where}: the prompt is no template: {error}", "see the other declarations") from error
     if unknown:
-        raise LipoError(f"{where}: the prompt asks for '{min(unknown)}'", f"use {', '.join(NAMES)}; row holds columns")
+        raise LipoError(f"{where}: the prompt asks for '{min(unknown)}'", f"use {', '.join(names)}; row holds columns")
 
-    def render(**names: object) -> str:
+    def render(**values: object) -> str:
         try:
-            return compiled.render(**names)
+            return compiled.render(**values)
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise ValueError(f"the prompt cannot be filled in: {error}") from error
 

@@ -15,7 +15,7 @@ from lipo.common import LipoError
 from lipo.common.config import nearest
 
 DATA_VARIABLE = "LIPO_DATA"
-_SUFFIXES = (".tsv", ".jsonl", ".parquet")
+_SUFFIXES = (".tsv", ".json", ".jsonl", ".parquet")
 
 
 def _declared() -> Path:
@@ -57,10 +57,14 @@ def data_places(name: str, benchmark: Benchmark, directory: Path) -> list[Path]:
     """List where a benchmark's data may be, best first."""
     places = [directory / benchmark.tsv.file] if benchmark.tsv else []
     places += [directory / f"{name}{suffix}" for suffix in _SUFFIXES]
-    places += [directory / name]
-    if benchmark.hub:
-        places += [directory / benchmark.hub.name, directory / Path(benchmark.hub.name).name]
-    return places
+    folders = _folders(name, benchmark, directory)
+    return [*places, *(folder / file for folder in folders for file in benchmark.files), *folders]
+
+
+def _folders(name: str, benchmark: Benchmark, directory: Path) -> list[Path]:
+    """List where the data set as a whole may be."""
+    hub = [benchmark.hub.name, Path(benchmark.hub.name).name] if benchmark.hub else []
+    return [directory / folder for folder in dict.fromkeys([name, *hub])]
 
 
 def resolve_benchmark(name: str, config: BenchmarkConfig, data_dir: Path | None = None) -> BenchmarkConfig:
@@ -81,7 +85,10 @@ def resolve_benchmark(name: str, config: BenchmarkConfig, data_dir: Path | None 
     Raises:
         LipoError: Neither a source nor a declaration; or no data, with the places looked at.
     """
-    declaration = config.declaration
+    declaration, mode = config.declaration, config.mode
+    if mode is None and declaration is None and "+" in name and name not in benchmark_names():
+        # mvbench+reason is mvbench in the mode reason.
+        name, _, mode = name.partition("+")
     if declaration is None and (
         (config.source is None and config.hub is None) or (config.scorer is None and name in benchmark_names())
     ):
@@ -91,9 +98,16 @@ def resolve_benchmark(name: str, config: BenchmarkConfig, data_dir: Path | None 
     if declaration is None:
         return replace(config, scorer=config.scorer or "auto", measure=config.measure or "acc")
     benchmark = find_declaration(declaration)
-    source = config.source
+    if mode is not None and mode not in ({"option", *benchmark.modes} if benchmark.modes else ()):
+        known = ", ".join(["option", *benchmark.modes]) if benchmark.modes else "none: it has one prompt"
+        raise LipoError(f"'{declaration}' has no mode '{mode}'", f"its modes are {known}")
+    source, root = config.source, config.image_root
     if source is None and config.hub is None:
-        source = _find_data(Path(declaration).stem, benchmark, data_directory(data_dir))
+        stem, directory = Path(declaration).stem, data_directory(data_dir)
+        source = _find_data(stem, benchmark, directory)
+        # Paths in the authors' own files begin at the data set's folder.
+        above = [folder for folder in _folders(stem, benchmark, directory) if source.is_relative_to(folder)]
+        root = root or next(iter(above), None)
     if declaration.endswith((".yaml", ".yml")):
         declaration = str(Path(declaration).absolute())
     scorer = config.scorer or (benchmark.scorers[0].use if len(benchmark.scorers) == 1 else None)
@@ -101,6 +115,8 @@ def resolve_benchmark(name: str, config: BenchmarkConfig, data_dir: Path | None 
         config,
         declaration=declaration,
         source=source,
+        image_root=root,
+        mode=mode,
         scorer=scorer,
         measure=config.measure or benchmark.measure,
     )
@@ -125,8 +141,8 @@ def select_benchmarks(words: Sequence[str]) -> dict[str, BenchmarkConfig]:
     """Make the benchmarks of a command line.
 
     Args:
-        words: Names of declared benchmarks; YAML declarations; files or folders, which are read as the generic table
-            or, if parquet, in verl's format; or ``NAME=FILE``.
+        words: Names of declared benchmarks, with ``+`` and a mode if wanted (``mvbench+reason``); YAML declarations;
+            files or folders, which are read as the generic table or, if parquet, in verl's format; or ``NAME=FILE``.
 
     Returns:
         Name → configuration, in order; :func:`resolve_benchmark` finds the data.
@@ -144,7 +160,7 @@ def select_benchmarks(words: Sequence[str]) -> dict[str, BenchmarkConfig]:
         elif separator or Path(path).exists() or "/" in path or "." in path:
             config = BenchmarkConfig(source=Path(path))
         else:
-            find_declaration(word)
+            find_declaration(word.partition("+")[0])
             config = BenchmarkConfig()
         if name in selected:
             raise LipoError(f"two benchmarks are called '{name}'", "write NAME=FILE")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from eval.benchmarks._resolve import resolve_benchmark
 from eval.config import BenchmarkConfig
-from eval.sources import Item, read_items
+from eval.sources import ClipReader, Item, read_items
 
 LARGEST_PIXELS = 50_000_000
 """Pillow warns of larger images; models scale them down anyway, after decoding all of it."""
@@ -36,15 +36,23 @@ class DataReport:
     """Breakdown → category → rows."""
     problems: dict[str, list[int]] = field(default_factory=dict)
     """Kind of problem → row numbers."""
+    videos: int = 0
+    """Distinct ones, or parts of them, that can be decoded."""
 
 
-def check_data(name: str, config: BenchmarkConfig, on_progress: Callable[[int, int], None] | None = None) -> DataReport:
-    """Read a benchmark's data as an evaluation would, decode every image, and let every right answer be judged.
+def check_data(
+    name: str,
+    config: BenchmarkConfig,
+    on_progress: Callable[[int, int], None] | None = None,
+    clips: ClipReader | None = None,
+) -> DataReport:
+    """Read a benchmark's data as an evaluation would, decode all pictures and videos, have right answers judged.
 
     Args:
         name: Of the benchmark.
         config: Where it is and how it is read.
         on_progress: Called with the rows done and all rows.
+        clips: Decodes videos, as in :func:`eval.sources.read_items`.
 
     Returns:
         What was found.
@@ -53,7 +61,7 @@ def check_data(name: str, config: BenchmarkConfig, on_progress: Callable[[int, i
         LipoError: The file cannot be read at all.
     """
     config = resolve_benchmark(name, config)
-    items = read_items(name, config)
+    items = read_items(name, config, clips)
     problems: dict[str, list[int]] = defaultdict(list)
     seen: dict[bytes, str | tuple[str, int, int]] = {}
     size = 0
@@ -83,6 +91,7 @@ def check_data(name: str, config: BenchmarkConfig, on_progress: Callable[[int, i
         answers=Counter(_answer_kind(item, config) for item in items if item.ground_truth is not None),
         groups=_groups(items),
         problems=dict(problems),
+        videos=len({item.clip.key for item in items if item.clip}),
     )
 
 

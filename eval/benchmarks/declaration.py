@@ -9,7 +9,7 @@ from typing import Any
 
 from lipo.common import LipoError, load_yaml, option
 
-ANSWER_FORMS = ("text", "alternatives", "list", "letter", "option_text")
+ANSWER_FORMS = ("text", "alternatives", "list", "letter", "option_text", "option_index")
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,11 @@ class Columns:
         factory=lambda: ["options", "choices"],
         help="Options in one column, a list; where there is none, the columns A, B, C, … hold them.",
     )
+    letters: list[str] = option(factory=list, help="Columns that hold an option each, in place of A, B, C, ….")
     index: list[str] = option(factory=lambda: ["index"], help="Name of a row, by which others refer to its image.")
     cluster: list[str] = option(
-        factory=list, help="Rows that are not independent share it; where there is none, rows about the same image."
+        factory=list,
+        help="Rows that are not independent share it; where there is none, rows about the same image or clip.",
     )
     extra: list[str] = option(factory=list, help="Columns that the scorer wants besides, as extra_info.")
 
@@ -45,7 +47,7 @@ class ScorerRule:
     answer: str = option(
         "text",
         help="Form of the right answer: text; alternatives, one of which is enough; a list, all of it; the letter of "
-        "an option; or the option_text of one.",
+        "an option; the option_text of one; or its option_index, counted from 0.",
         choices=ANSWER_FORMS,
     )
     options: dict[str, Any] = option(factory=dict, help="Keyword arguments of the scorer.")
@@ -58,6 +60,26 @@ class Breakdown:
     column: list[str] = option(help="Column of the category; 'metadata.subject' looks into a mapping.")
     pattern: str | None = option(None, help="Regular expression; its first group is the category.")
     names: dict[str, str] = option(factory=dict, help="Names of the categories; others keep their own.")
+
+
+@dataclass(frozen=True)
+class Video:
+    """Where a row's video is, and what of it is shown."""
+
+    paths: list[str] = option(
+        help="Jinja templates of its path below image_root, or of that of a folder of pictures: the first that exists. "
+        "They know row and folder; an empty one is passed over."
+    )
+    folder: Breakdown | None = option(None, help="What gives folder: a column, and a name for each of its values.")
+    start: list[str] = option(factory=list, help="Column of the second at which the part to be shown begins.")
+    end: list[str] = option(factory=list, help="Column of the second at which it ends.")
+    part_when: dict[str, list[str]] = option(
+        factory=dict, help="Column: values of the rows of which a part is shown, if any column has one; empty for all."
+    )
+    picture_fps: float = option(3.0, help="Pictures a second in folders of pictures.", minimum=0.01)
+    subtitles: list[str] = option(
+        factory=list, help="As paths, of a SubRip file: what is said while the frames are shown becomes subtitles."
+    )
 
 
 @dataclass(frozen=True)
@@ -85,10 +107,15 @@ class Benchmark:
     title: str = option(help="Name for people.")
     about: str = option(help="What it asks, in one sentence.")
     prompt: str = option(
-        help="Jinja template of the user's message. It knows question, options (lines 'A. …'), row (all columns by "
-        "name). Images stand before the text, unless it has markers."
+        help="Jinja template of the user's message. It knows question, options (lines 'A. …'), choices (letter and "
+        "text of each), subtitles, row (all columns by name). Images stand before the text, unless it has "
+        "markers; a video always does."
     )
     scorers: list[ScorerRule] = option(help="How answers are judged.")
+    modes: dict[str, str] = option(
+        factory=dict, help="Prompts for other modes than option, which is that of prompt, such as reason."
+    )
+    video: Video | None = option(None, help="Where a row's video is, if the benchmark is about videos.")
     paper: str | None = option(None, help="arXiv number.")
     metric: str = option("accuracy", help="What the score is, for people.")
     measure: str = option(
@@ -105,7 +132,10 @@ class Benchmark:
     image_required: bool = option(True, help="Whether a row without an image is in error, not a question of text only.")
     groups: dict[str, Breakdown] = option(factory=dict, help="Breakdowns, by name.")
     published_score: str | None = option(
-        None, help="Score over several questions that its authors define.", choices=("mme", "wemath")
+        None, help="Score over several questions that its authors define.", choices=("mme", "wemath", "task_average")
+    )
+    files: list[str] = option(
+        factory=list, help="Files or folders of the questions in the authors' own release, below the data set's folder."
     )
     tsv: Table | None = option(None, help="VLMEvalKit's file.")
     hub: Hub | None = option(None, help="Dataset on the Hugging Face Hub.")
@@ -131,7 +161,11 @@ def load_benchmark(path: Path) -> Benchmark:
                 raise LipoError(f"{path}: groups.{name}.pattern has not one group", "put the category in ( )")
         except re.error as error:
             raise LipoError(f"{path}: groups.{name}.pattern: {error}", "correct the regular expression") from error
-    from eval.benchmarks._prompt import compile_prompt
+    from eval.benchmarks._prompt import PATH_NAMES, compile_prompt
 
-    compile_prompt(benchmark.prompt, str(path))
+    for template in (benchmark.prompt, *benchmark.modes.values()):
+        compile_prompt(template, str(path))
+    if benchmark.video:
+        for template in (*benchmark.video.paths, *benchmark.video.subtitles):
+            compile_prompt(template, str(path), PATH_NAMES)
     return benchmark

@@ -24,7 +24,25 @@ OnProgress = Callable[[int, int], None]
 _BLOCK = 1 << 20
 _TIMEOUT_SECONDS = 60
 _ATTEMPTS = 4
-_DATA = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.zip", "*.md", "*.png", "*.jpg", "*.jpeg")
+_DATA = tuple(
+    f"*.{suffix}"
+    for suffix in (
+        "parquet",
+        "arrow",
+        "json",
+        "jsonl",
+        "csv",
+        "tsv",
+        "zip",
+        "tar",
+        "mp4",
+        "srt",
+        "md",
+        "png",
+        "jpg",
+        "jpeg",
+    )
+)
 """What a dataset on the Hub may consist of; scripts are not wanted."""
 
 

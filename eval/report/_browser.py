@@ -8,20 +8,25 @@ from typing import Any
 
 from eval.results import Results
 from eval.scoring import ScoredAnswer
+from eval.sources import Item
 
 ITEMS_PER_BENCHMARK = 100
 _RESPONSE_CHARACTERS = 4000
 _THUMBNAIL = (480, 480)
 """Pixels at most."""
+_FRAME = (160, 160)
+_FRAMES = 8
+"""Of a clip, spread over those that the model saw."""
 
 
 def browser_data(results: Results) -> dict[str, Any]:
     """Collect the items to show: those first on which models disagree with the baseline, then by row number.
 
     Returns:
-        ``{"baseline", "models", "judged", "benchmarks": {name: [{"row", "question", "truth", "images", "answers"}]}}``,
-        where ``answers[model]`` holds the first response's ``correct``, ``status``, ``tokens``, ``truncated``,
-        ``text``, ``prediction``, ``judge`` and ``error``.
+        ``{"baseline", "models", "judged", "benchmarks": {name: [{"row", "question", "truth", "images", "frames",
+        "answers"}]}}``, where ``frames`` are ``{"time", "source"}`` of a clip, and ``answers[model]`` holds the first
+        response's ``correct``, ``status``, ``tokens``, ``truncated``, ``text``, ``prediction``, ``judge`` and
+        ``error``.
     """
     config = results.config
     benchmarks = {}
@@ -33,9 +38,10 @@ def browser_data(results: Results) -> dict[str, Any]:
         benchmarks[name] = [
             {
                 "row": item.index,
-                "question": item.question.replace("<image>", "").strip()[:_RESPONSE_CHARACTERS],
+                "question": item.question.replace("<image>", "").removeprefix("<video>").strip()[:_RESPONSE_CHARACTERS],
                 "truth": str(item.ground_truth)[:_RESPONSE_CHARACTERS],
                 "images": [thumb for image in item.images[:4] if (thumb := _thumbnail(image))],
+                "frames": _strip(item),
                 "answers": {model: _answer(rows[item.index]) for model, rows in first.items()},
             }
             for item in items[:ITEMS_PER_BENCHMARK]
@@ -65,13 +71,23 @@ def _answer(row: ScoredAnswer) -> dict[str, Any]:
     }
 
 
-def _thumbnail(data: bytes) -> str | None:
+def _strip(item: Item) -> list[dict[str, Any]]:
+    """Frames of an item's clip, and when they are shown."""
+    if item.clip is None:
+        return []
+    last = len(item.clip.frames) - 1
+    chosen = sorted({round(i * last / (_FRAMES - 1)) for i in range(_FRAMES)})
+    shown = [(item.clip.times[i], _thumbnail(item.clip.frames[i], _FRAME)) for i in chosen]
+    return [{"time": round(time, 1), "source": source} for time, source in shown if source]
+
+
+def _thumbnail(data: bytes, largest: tuple[int, int] = _THUMBNAIL) -> str | None:
     """Re-encode an image as a small JPEG data address; None where it cannot be read."""
     from eval._replica import decode_image
 
     try:
         image = decode_image(data)
-        image.thumbnail(_THUMBNAIL)
+        image.thumbnail(largest)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80)
     # Pillow raises many kinds of errors on hostile files.

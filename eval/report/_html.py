@@ -53,6 +53,7 @@ def render_html(results: Results, verdicts: Sequence[Verdict], curves: _charts.T
         histograms=[Markup(_charts.histogram(results, name)) for name in names],  # noqa: S704
         training=_training(results, curves),
         examples=example_prompts(results),
+        has_videos=any(item.clip for items in results.items.values() for item in items),
         items_per_benchmark=ITEMS_PER_BENCHMARK,
         data=_script_data(browser_data(results)),
         style=Markup((_FOLDER / "report.css").read_text("utf-8")),  # noqa: S704 (our own file)

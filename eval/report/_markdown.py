@@ -104,7 +104,7 @@ def _benchmark(results: Results, name: str) -> list[str]:
         ],
         [_figures(model, cell, results.comparisons.get(model, {}).get(name)) for model, cell in cells.items()],
     )
-    header = ["model", "reasoning tokens", "answer tokens", "tokens per right answer"]
+    header = ["model", "reasoning tokens", "answer tokens", "tokens per right answer", "reflections"]
     rows = [[model, *_lengths(cell)] for model, cell in cells.items()]
     some = next(iter(cells.values()))
     if some.majority:
@@ -152,7 +152,8 @@ def _figures(model: str, cell: Cell, comparison: Comparison | None) -> list[str]
 
 def _lengths(cell: Cell) -> list[str]:
     means = [f"{part.mean.value:.1f}" for part in (cell.reasoning, cell.answer)]
-    return [*means, "–" if cell.tokens_per_correct is None else f"{cell.tokens_per_correct:.0f}"]
+    spent = "–" if cell.tokens_per_correct is None else f"{cell.tokens_per_correct:.0f}"
+    return [*means, spent, f"{cell.reflections:.2f}"]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -83,6 +83,18 @@
         image.loading = "lazy";
         box.append(image);
       }
+      if (item.frames.length) {
+        const strip = make("div", undefined, "strip");
+        for (const frame of item.frames) {
+          const cell = make("figure"), image = make("img");
+          image.src = frame.source;
+          image.alt = `video of row ${item.row} at ${frame.time} s`;
+          image.loading = "lazy";
+          cell.append(image, make("span", `${frame.time} s`, "soft"));
+          strip.append(cell);
+        }
+        box.append(strip);
+      }
       box.append(make("p", item.question));
       box.append(make("p", `right answer: ${item.truth}`));
       const answers = make("div", undefined, "answers");

@@ -5,58 +5,65 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from eval.benchmarks._prompt import compile_prompt
 from eval.benchmarks.declaration import Benchmark, Breakdown, ScorerRule
+from eval.sources._clips import Clip, VideoFile
+from eval.sources._columns import for_people, look_up
+from eval.sources._declared_video import VideoLocator
 from eval.sources._literals import read_literal
 from eval.sources.item import Item
 
-_MARKER = "<image>"
+_MARKER, _VIDEO = "<image>", "<video>"
+_OWN_LETTER = re.compile(r"\(?([A-Z])[.):]\s*(\S.*)", re.DOTALL)
 _NUMBERED = re.compile(r"<image[ _]?(\d{1,3})>")
-
-
-def look_up(row: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """Return the first column of ``names`` that has a value in this row.
-
-    ``metadata.subject`` looks into a mapping, or into the text of one.
-    """
-    for name in names:
-        value = row.get(name)
-        if value is None and "." in name:
-            column, _, key = name.partition(".")
-            inside = read_literal(row.get(column))
-            value = inside.get(key) if isinstance(inside, dict) else None
-        if value is not None:
-            return value
-    return None
 
 
 class DeclaredReader:
     """Reads the rows of one benchmark."""
 
-    def __init__(self, benchmark: Benchmark, name: str) -> None:
+    def __init__(self, benchmark: Benchmark, name: str, mode: str | None = None) -> None:
         """Prepare.
 
         Args:
             benchmark: The declaration.
             name: Of the benchmark; becomes the items' ``data_source``.
+            mode: Which of its prompts; None for ``prompt``.
         """
         self._benchmark, self._name = benchmark, name
-        self._render = compile_prompt(benchmark.prompt, name)
+        self._render = compile_prompt(benchmark.modes.get(mode or "", benchmark.prompt), name)
+        self._videos = VideoLocator(benchmark.video, name) if benchmark.video else None
 
     def wants(self, row: Mapping[str, Any]) -> bool:
         """Whether the row belongs to the benchmark; a file without the column has been chosen from already."""
         return all(column not in row or str(row[column]) in values for column, values in self._benchmark.where.items())
 
-    def read(self, row: Mapping[str, Any], index: int, images: Sequence[bytes], error: str | None) -> Item:
+    def locate(self, row: Mapping[str, Any], root: Path) -> VideoFile | None:
+        """Find a row's video.
+
+        Raises:
+            ValueError: There is none.
+        """
+        return self._videos.locate(row, root) if self._videos else None
+
+    def read(
+        self,
+        row: Mapping[str, Any],
+        index: int,
+        images: Sequence[bytes],
+        error: str | None,
+        clip: Clip | None = None,
+    ) -> Item:
         """Make a question.
 
         Args:
             row: Column → value.
             index: Row number.
             images: Its images.
-            error: Why they could not be read.
+            error: Why they, or the clip, could not be read.
+            clip: Frames of its video.
 
         Returns:
             The question; with ``error`` set where something is missing.
@@ -67,19 +74,24 @@ class DeclaredReader:
         rule = self._benchmark.scorers[-1]
         extra: dict[str, Any] = {}
         try:
-            options = read_options(row, self._benchmark.columns.options)
+            columns = self._benchmark.columns
+            options = read_options(row, columns.options, columns.letters or string.ascii_uppercase)
             rule = self._rule(row, options)
             if error is not None:
                 raise ValueError(error)
-            if self._benchmark.image_required and not images:
+            if self._videos is None and self._benchmark.image_required and not images:
                 raise ValueError("no image")
             text = self._render(
                 question=str(look_up(row, self._benchmark.columns.question) or ""),
                 options=_lines(options),
-                row=_for_people(row),
+                choices=options,
+                subtitles=self._videos.subtitles(row, clip) if self._videos and clip else "",
+                row=for_people(row),
             )
             text, images = place_images(text.strip(), images, self._benchmark.image_markers)
-            messages = (("user", text),)
+            # What a data set happens to contain must not pass for a marker.
+            text = text.replace(_VIDEO, "<video >")
+            messages = (("user", _VIDEO + text if clip else text),)
             truth = read_truth(look_up(row, self._benchmark.columns.answer), rule.answer, options)
             extra = {
                 name: value for name in self._benchmark.columns.extra if (value := look_up(row, [name])) is not None
@@ -100,6 +112,7 @@ class DeclaredReader:
             cluster=str(look_up(row, self._benchmark.columns.cluster) or ""),
             scorer=rule.use,
             scorer_options=rule.options,
+            clip=clip,
         )
 
     def _rule(self, row: Mapping[str, Any], options: Mapping[str, str]) -> ScorerRule:
@@ -130,20 +143,19 @@ def _category(value: Any, breakdown: Breakdown) -> str:
     return breakdown.names.get(text, text)
 
 
-def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Blank cells print as nothing; bytes have no place in a prompt."""
-    return {name: "" if value is None or isinstance(value, bytes) else value for name, value in row.items()}
-
-
-def read_options(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
+def read_options(
+    row: Mapping[str, Any], columns: Sequence[str], letters: Sequence[str] = string.ascii_uppercase
+) -> dict[str, str]:
     """Read the options of a row.
 
     Args:
         row: Column → value.
-        columns: Columns that may hold them all, as a list, a mapping by letter, or the text of one; else A, B, C, …
+        columns: Columns that may hold them all, as a list, a mapping by letter, or the text of one.
+        letters: Else the columns that hold one each, in order.
 
     Returns:
-        Letter → text; a blank cell is no option. Empty for an open question.
+        Letter → text, without the letter where every text begins with its own; a blank cell is no option. Empty for
+        an open question.
 
     Raises:
         ValueError: More than 26 options, or options that are neither text nor numbers.
@@ -158,8 +170,11 @@ def read_options(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, st
             raise ValueError(f"{len(found)} options, more than there are letters")
         options = dict(zip(string.ascii_uppercase, found, strict=False))
     else:
-        options = {letter: row.get(letter) for letter in string.ascii_uppercase}
+        options = dict(zip(string.ascii_uppercase, map(row.get, letters), strict=False))
     texts = {letter: _option_text(text) for letter, text in options.items() if text is not None}
+    lettered = {letter: _OWN_LETTER.fullmatch(text) for letter, text in texts.items()}
+    if len(texts) > 1 and all(match and match.group(1) == letter for letter, match in lettered.items()):
+        texts = {letter: match.group(2) for letter, match in lettered.items() if match}
     return {letter: texts[letter] for letter in sorted(texts) if texts[letter] and letter in string.ascii_uppercase}
 
 
@@ -198,6 +213,8 @@ def read_truth(value: Any, form: str, options: Mapping[str, str]) -> Any:
         if len(letters) != 1:
             raise ValueError(f"the right answer {text[:40]!r} is the text of {len(letters)} options")
         return letters[0]
+    if form == "option_index" and text.isdecimal() and int(text) < len(string.ascii_uppercase):
+        text = string.ascii_uppercase[int(text)]
     letter = text.strip("().").upper()
     if len(letter) != 1 or letter not in (options or string.ascii_uppercase):
         known = f"the options are {', '.join(options)}" if options else "no letter"

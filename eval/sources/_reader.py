@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.benchmarks import find_declaration, resolve_benchmark
+from eval.benchmarks import data_directory, find_declaration, resolve_benchmark
 from eval.benchmarks.declaration import Benchmark
 from eval.config import BenchmarkConfig
-from eval.sources._declared import DeclaredReader, look_up
+from eval.sources._clips import Clip, ClipReader, ClipSource, locate_verl
+from eval.sources._columns import look_up
+from eval.sources._declared import DeclaredReader
 from eval.sources._image_column import OtherRow, read_images
 from eval.sources._images import ImageStore, StoredImages
 from eval.sources._rows import BadRow, Row, guess_format, stream_rows
@@ -19,16 +21,17 @@ from eval.sources.item import Item
 from lipo.common import LipoError
 
 
-def read_items(name: str, config: BenchmarkConfig) -> list[Item]:
+def read_items(name: str, config: BenchmarkConfig, clips: ClipReader | None = None) -> list[Item]:
     """Read the questions of a benchmark.
 
-    A row whose image is absent, whose prompt is malformed or whose right answer its scorer refuses becomes an item with
-    ``error`` set; a file that lacks a column, or has no row that can be asked, is refused as a whole. Images stay on
-    disk beyond some hundred megabytes.
+    A row whose image is absent, whose video is missing or broken, whose prompt is malformed or whose right answer its
+    scorer refuses becomes an item with ``error`` set; a file that lacks a column, or has no row that can be asked, is
+    refused as a whole. Images stay on disk beyond some hundred megabytes, frames always.
 
     Args:
         name: Of the benchmark, for messages, and for its declaration where ``config`` names none.
         config: Where it is and how it is read.
+        clips: Decodes videos; None for the usual settings, and a folder ``frames`` in that of benchmark data.
 
     Returns:
         Items in the file's order; ``index`` is the row number in the file.
@@ -41,8 +44,10 @@ def read_items(name: str, config: BenchmarkConfig) -> list[Item]:
     source, kind = _place(name, config)
     hub = benchmark.hub if benchmark else None
     rows = stream_rows(source, kind, config.split, hub.split if hub else None, hub.subset if hub else None)
-    layout = _declared_layout(benchmark, name) if benchmark else _verl_layout()
-    items = [_checked(item, config) for item in _read(rows, layout, config, source, kind != "jsonl")]
+    layout = _declared_layout(benchmark, name, config.mode) if benchmark else _verl_layout()
+    clips = clips or ClipReader(data_directory() / "frames")
+    same_columns = kind not in ("json", "jsonl")
+    items = [_checked(item, config) for item in _read(rows, layout, config, source, same_columns, clips)]
     if not items:
         raise LipoError(f"{source} has no rows", "give at least one question")
     if all(item.error for item in items):
@@ -68,18 +73,21 @@ class _Layout:
     image: Sequence[str]
     index: Sequence[str]
     wants: Callable[[Row], bool]
-    read: Callable[[Mapping[str, Any], int, Sequence[bytes], str | None], Item]
+    locate: Callable[[Mapping[str, Any], Path], ClipSource | None]
+    """Finds a row's video."""
+    read: Callable[[Mapping[str, Any], int, Sequence[bytes], str | None, Clip | None], Item]
     help: str
 
 
 def _verl_layout() -> _Layout:
-    return _Layout([[c] for c in COLUMNS], ["images"], [], lambda row: True, read_verl_row, FORMAT_HELP)
+    return _Layout([[c] for c in COLUMNS], ["images"], [], lambda row: True, locate_verl, read_verl_row, FORMAT_HELP)
 
 
-def _declared_layout(benchmark: Benchmark, name: str) -> _Layout:
-    reader, columns = DeclaredReader(benchmark, name), benchmark.columns
+def _declared_layout(benchmark: Benchmark, name: str, mode: str | None) -> _Layout:
+    reader, columns = DeclaredReader(benchmark, name, mode), benchmark.columns
     help_text = f"see the columns of {benchmark.title} in docs/benchmarks.md, and run 'lipo data check'"
-    return _Layout([columns.answer], columns.image, columns.index, reader.wants, reader.read, help_text)
+    image = [] if benchmark.video else columns.image
+    return _Layout([columns.answer], image, columns.index, reader.wants, reader.locate, reader.read, help_text)
 
 
 @dataclass
@@ -90,10 +98,11 @@ class _Pending:
     index: int
     images: list[int | OtherRow]
     error: str | None
+    clip: ClipSource | None = None
 
 
 def _read(
-    rows: Iterator[Row], layout: _Layout, config: BenchmarkConfig, source: Path, same_columns: bool
+    rows: Iterator[Row], layout: _Layout, config: BenchmarkConfig, source: Path, same_columns: bool, clips: ClipReader
 ) -> Iterator[Item]:
     store = ImageStore()
     root = config.image_root or (source if source.is_dir() else source.parent)
@@ -112,12 +121,25 @@ def _read(
         if not full and layout.wants(row):
             text = {key: value for key, value in row.items() if key not in layout.image}
             pending.append(_Pending(text, number, images, error))
+            _locate(pending[-1], layout, root)
+    decoded = clips.read(entry.clip for entry in pending if entry.clip is not None)
     for entry in pending:
         try:
             numbers = [number for image in entry.images for number in _resolve(image, shared, store, root)]
         except (ValueError, OSError) as problem:
             numbers, entry.error = [], entry.error or str(problem)
-        yield layout.read(entry.row, entry.index, StoredImages(store, numbers), entry.error)
+        clip = decoded[entry.clip] if entry.clip is not None else None
+        if isinstance(clip, str):
+            clip, entry.error = None, entry.error or clip
+        yield layout.read(entry.row, entry.index, StoredImages(store, numbers), entry.error, clip)
+
+
+def _locate(entry: _Pending, layout: _Layout, root: Path) -> None:
+    if entry.error is None:
+        try:
+            entry.clip = layout.locate(entry.row, root)
+        except (ValueError, OSError) as problem:
+            entry.error = str(problem)
 
 
 def _images_of(

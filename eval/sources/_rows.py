@@ -14,7 +14,7 @@ from typing import Any
 
 from lipo.common import LipoError
 
-FORMATS = ("tsv", "csv", "jsonl", "parquet", "huggingface")
+FORMATS = ("tsv", "csv", "json", "jsonl", "parquet", "huggingface")
 LONGEST_FIELD = 1 << 30
 """Characters of one field; a base64 image of hundreds of megabytes is no image."""
 _BATCH = 16
@@ -33,17 +33,21 @@ class BadRow(dict):
 
 
 def guess_format(path: Path) -> str:
-    """Tell a file's format by its name; a folder is a Hugging Face dataset.
+    """Tell a file's format by its name; a folder is a Hugging Face dataset, unless it holds nothing but JSON.
 
     Raises:
         LipoError: Another name.
     """
     if path.is_dir():
-        return "huggingface"
+        names = {inner.name for inner in path.iterdir()}
+        stored = names & {"dataset_dict.json", "state.json", "dataset_infos.json"}
+        return "json" if names and not stored and all(name.endswith(".json") for name in names) else "huggingface"
     suffix = path.suffix.lower().lstrip(".")
-    known = {"tsv": "tsv", "csv": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "parquet": "parquet"}
+    known = {"tsv": "tsv", "csv": "csv", "json": "json", "jsonl": "jsonl", "ndjson": "jsonl", "parquet": "parquet"}
     if suffix not in known:
-        raise LipoError(f"{path} is of no known format", "give a .tsv, .csv, .jsonl or .parquet file, or a folder")
+        raise LipoError(
+            f"{path} is of no known format", "give a .tsv, .csv, .json, .jsonl or .parquet file, or a folder"
+        )
     return known[suffix]
 
 
@@ -65,11 +69,13 @@ def stream_rows(
     Raises:
         LipoError: The file as a whole cannot be read.
     """
-    if kind != "huggingface" and not path.is_file():
+    if kind != "huggingface" and not (path.is_file() or (kind == "json" and path.is_dir())):
         raise LipoError(f"{path} is no file", f"give a {kind} file, or correct 'format'")
     try:
         if kind in ("tsv", "csv"):
             yield from _table(path, "\t" if kind == "tsv" else ",")
+        elif kind == "json":
+            yield from _json(path)
         elif kind == "jsonl":
             yield from _jsonl(path)
         elif kind == "parquet":
@@ -119,6 +125,21 @@ def _quoted(line: str, rest: Iterator[str], separator: str, path: Path, number: 
         raise LipoError(f"cannot read row {number} of {path}: {error}", "write it with a CSV library") from error
     finally:
         csv.field_size_limit(limit)
+
+
+def _json(path: Path) -> Iterator[Row]:
+    """Read lists of objects; ``file`` becomes a column, for some data sets have a file per task."""
+    for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+        try:
+            rows = json.loads(file.read_text("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, UnicodeDecodeError):
+                raise
+            raise LipoError(f"cannot read {file}: it is no JSON: {error}"[:300], "download it again") from error
+        if not isinstance(rows, list):
+            raise LipoError(f"{file} is no list of questions", "give a JSON list of objects, or JSON lines")
+        for row in rows:
+            yield {"file": file.stem, **_plain(row)} if isinstance(row, dict) else BadRow("the row is no JSON object")
 
 
 def _jsonl(path: Path) -> Iterator[Row]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eval.sources._clips import Clip
 from eval.sources.item import Item
 
 COLUMNS = ("prompt", "reward_model")
-"""Needed; ``images``, ``data_source`` and ``extra_info`` may be absent."""
+"""Needed; ``images``, ``videos``, ``data_source`` and ``extra_info`` may be absent."""
 
 FORMAT_HELP = "write verl's format: prompt = [{role, content}], images = [{bytes}], reward_model = {ground_truth}"
 
 
-def read_verl_row(row: Mapping[str, Any], index: int, images: Sequence[bytes], error: str | None) -> Item:
+def read_verl_row(
+    row: Mapping[str, Any], index: int, images: Sequence[bytes], error: str | None, clip: Clip | None = None
+) -> Item:
     """Make a question of a row; with ``error`` set where something is missing."""
     extra, reward = row.get("extra_info"), row.get("reward_model")
     messages: tuple[tuple[str, str], ...] = ()
@@ -25,6 +28,8 @@ def read_verl_row(row: Mapping[str, Any], index: int, images: Sequence[bytes], e
         markers = sum(text.count("<image>") for _, text in messages)
         if markers != len(images):
             raise ValueError(f"{len(images)} image(s) for {markers} <image> marker(s)")
+        if sum(text.count("<video>") for _, text in messages) != (clip is not None):
+            raise ValueError(f"{int(clip is not None)} video(s), and another number of <video> markers")
         if truth is None:
             raise ValueError("no reward_model.ground_truth")
     except ValueError as problem:
@@ -37,6 +42,7 @@ def read_verl_row(row: Mapping[str, Any], index: int, images: Sequence[bytes], e
         data_source=str(row.get("data_source") or ""),
         extra_info=extra if isinstance(extra, dict) else {},
         error=error,
+        clip=clip,
     )
 
 

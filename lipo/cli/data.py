@@ -45,17 +45,20 @@ def check(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of a Hugging Face dataset.")] = None,
     limit: Annotated[int | None, typer.Option(help="Look at the first so many rows only.", min=1)] = None,
-    image_root: Annotated[Path | None, typer.Option(help="Folder that image paths must stay in.")] = None,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Folder that paths of images and videos must stay in.")
+    ] = None,
     data_dir: _DataDir = None,
 ) -> None:
-    """Check data before an evaluation: columns, images, right answers; exit status 1 if rows cannot be used."""
+    """Check data before an evaluation: columns, images, videos, right answers; exit status 1 if rows cannot be used."""
     from dataclasses import replace
 
     from rich.progress import Progress
 
-    from eval.benchmarks import resolve_benchmark, select_benchmarks
+    from eval.benchmarks import data_directory, resolve_benchmark, select_benchmarks
     from eval.benchmarks.check import check_data
     from eval.config import BenchmarkConfig
+    from eval.sources import ClipReader
 
     console = Console()
     if declaration is None:
@@ -67,7 +70,8 @@ def check(
     config = replace(config, split=split or config.split, limit=limit, image_root=image_root)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         row = bar.add_task("checking", total=None)
-        report = check_data(name, config, lambda done, rows: bar.update(row, completed=done, total=rows))
+        clips = ClipReader(data_directory(data_dir) / "frames")
+        report = check_data(name, config, lambda done, rows: bar.update(row, completed=done, total=rows), clips)
     print_report(report, console)
     if report.problems:
         raise typer.Exit(1)
@@ -81,6 +85,8 @@ def print_report(report: DataReport, console: Console) -> None:
         f"rows: {report.rows}",
         f"images: {report.images} distinct ({formats or 'none'}), {report.bytes_of_images / 1e6:.1f} MB; {per_row}",
     ]
+    if report.videos:
+        lines.append(f"videos: {report.videos} distinct")
     if report.formats:
         (w0, w1, w2), (h0, h1, h2) = report.widths, report.heights
         lines.append(f"size in pixels, smallest, median, largest: width {w0}, {w1}, {w2}; height {h0}, {h1}, {h2}")

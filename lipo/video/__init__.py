@@ -6,7 +6,8 @@
 from lipo.video.annotations import FORMATS, Question, read_questions
 from lipo.video.cache import CachedClip, FrameCache
 from lipo.video.decode import Clip, VideoError, decode_clip
-from lipo.video.sampling import FrameOptions, choose_frames, frame_size
+from lipo.video.pictures import decode_pictures
+from lipo.video.sampling import FrameOptions, Part, choose_frames, find_part, frame_size
 
 __all__ = [
     "FORMATS",
@@ -14,10 +15,13 @@ __all__ = [
     "Clip",
     "FrameCache",
     "FrameOptions",
+    "Part",
     "Question",
     "VideoError",
     "choose_frames",
     "decode_clip",
+    "decode_pictures",
+    "find_part",
     "frame_size",
     "read_questions",
 ]

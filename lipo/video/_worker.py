@@ -1,7 +1,8 @@
 """Decoding in a process of its own: a file on which FFmpeg crashes, hangs or grows costs that process, not the caller.
 
-Protocol, one JSON value per line. In: first ``[directory, options, memory in MiB]``, then the path of a video each.
-Out: ``null`` once its frames are in the cache, or ``[what, fix]``.
+Protocol, one JSON value per line. In: first ``[directory, options, memory in MiB]``, then ``[path, part]`` of a video
+each. Out: ``null`` once its frames are in the cache, ``[what, fix]``, or ``[what, fix, "cache"]`` where the fault lies
+with the cache's disk.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import weakref
 from pathlib import Path
 from typing import IO
 
-from lipo.common import parse
+from lipo.common import LipoError, parse
 from lipo.video.decode import VideoError
-from lipo.video.sampling import FrameOptions
+from lipo.video.sampling import FrameOptions, Part
 
 _PR_SET_PDEATHSIG = 1
 
@@ -66,20 +67,21 @@ class DecodingProcess:
             stdin.write((json.dumps(value) + "\n").encode())
             stdin.flush()
 
-    def decode(self, video: Path) -> None:
-        """Put a video's frames into the cache.
+    def decode(self, video: Path, part: Part | None = None) -> None:
+        """Put a video's frames, or those of a part of it, into the cache.
 
         Raises:
             VideoError: It cannot be read, or the decoder crashed, ran out of memory or took too long.
+            LipoError: The cache cannot be written.
         """
-        process = self._running()
+        process, wanted = self._running(), [str(video.resolve()), dataclasses.asdict(part or Part())]
         try:
-            self._send(process, str(video.resolve()))
+            self._send(process, wanted)
         except BrokenPipeError:
             # It was lost while idle, which says nothing about this video.
             self.stop()
             process = self._running()
-            self._send(process, str(video.resolve()))
+            self._send(process, wanted)
         answer = _read_line(process.stdout, time.monotonic() + self._seconds)
         if answer is None:
             self.stop()
@@ -90,7 +92,7 @@ class DecodingProcess:
             self.stop()
             raise VideoError(f"{video} ended the decoder (a crash, or too much memory)", "leave it out")
         if (told := json.loads(answer)) is not None:
-            raise VideoError(*told)
+            raise (LipoError if told[2:] else VideoError)(*told[:2])
 
     def stop(self) -> None:
         """End the process; the next video starts another."""
@@ -139,9 +141,14 @@ def _serve() -> None:
     for line in sys.stdin:
         answer = None
         try:
-            cache.get(Path(json.loads(line)))
+            path, part = json.loads(line)
+            cache.get(Path(path), Part(**part))
         except VideoError as error:
             answer = [error.what, error.fix]
+        except OSError as error:
+            # Not a fault of the video: every other would fail, too.
+            what = f"cannot keep frames in {directory}: {error.strerror}"
+            answer = [what, "free space, or choose another folder", "cache"]
         print(json.dumps(answer), flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -9,10 +10,11 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lipo.common import LipoError, atomic_directory, sha256_file
+from lipo.common import LipoError, atomic_directory, atomic_write, sha256_file
 from lipo.video._worker import DecodingProcess
 from lipo.video.decode import VideoError, decode_clip
-from lipo.video.sampling import FrameOptions
+from lipo.video.pictures import decode_pictures, picture_files
+from lipo.video.sampling import FrameOptions, Part
 
 _VERSION = 1
 _DESCRIPTION = "clip.json"
@@ -28,6 +30,11 @@ class CachedClip:
     width: int
     height: int
     duration: float
+
+    @property
+    def key(self) -> str:
+        """Hash of the video's content, the part of it, and the options."""
+        return self.frames[0].parent.name
 
     @property
     def sample_fps(self) -> float:
@@ -60,30 +67,53 @@ class FrameCache:
         self._own = threading.local()
         directory.mkdir(parents=True, exist_ok=True)
 
-    def _folder(self, video: Path) -> Path:
-        wanted = json.dumps([_VERSION, sha256_file(video), asdict(self._options)], sort_keys=True)
-        return self._directory / hashlib.sha256(wanted.encode()).hexdigest()[:32]
+    def _folder(self, video: Path, part: Part) -> Path:
+        wanted = [_VERSION, self._content(video), asdict(self._options)]
+        wanted += [asdict(part)] if part != Part() else []
+        return self._directory / hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
 
-    def get(self, video: Path) -> CachedClip:
+    def _content(self, video: Path) -> str:
+        """Hash a video, once while it keeps its size and time of change; reading hundreds of gigabytes takes long."""
+        if video.is_dir():
+            told = "".join(f"{path.name}\0{sha256_file(path)}\n" for path in picture_files(video))
+            return hashlib.sha256(told.encode()).hexdigest()
+        state = video.stat()
+        place = str(video.resolve())
+        stamp = [place, state.st_size, state.st_mtime_ns]
+        note = self._directory / "hashes" / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = json.loads(note.read_text("utf-8"))
+            if known["stamp"] == stamp:
+                return str(known["sha256"])
+        digest = sha256_file(video)
+        # Only spares time; a full disk is told of where frames are written.
+        with contextlib.suppress(OSError), atomic_write(note) as file:
+            json.dump({"stamp": stamp, "sha256": digest}, file)
+        return digest
+
+    def get(self, video: Path, part: Part | None = None) -> CachedClip:
         """Return a clip's frames; decodes them only if no clip of that content is in the cache yet.
 
         Args:
-            video: Path of the file.
+            video: Path of the file, or of a folder of pictures in the order of their names.
+            part: Take the frames from this part only; None for the whole clip.
 
         Returns:
             Paths of the frames, which are whole files.
 
         Raises:
             VideoError: Missing, empty, cut off, no readable video, or one that the decoder does not get through.
+            LipoError: The cache cannot be written.
         """
-        if not video.is_file():
+        if not video.exists():
             raise VideoError(f"no video at {video}", "correct the path")
-        folder = self._folder(video)
+        part = part or Part()
+        folder = self._folder(video, part)
         if not (folder / _DESCRIPTION).exists():
             if self._seconds is None:
-                self._fill_once(folder, video)
+                self._fill_once(folder, video, part)
             else:
-                self._process(self._seconds).decode(video)
+                self._process(self._seconds).decode(video, part)
         return _load(folder)
 
     def _process(self, seconds: float) -> DecodingProcess:
@@ -93,16 +123,17 @@ class FrameCache:
         process: DecodingProcess = self._own.process
         return process
 
-    def _fill_once(self, folder: Path, video: Path) -> None:
+    def _fill_once(self, folder: Path, video: Path, part: Part) -> None:
         lock = self._directory / f"{folder.name}.lock"
         with lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not folder.exists():
-                self._fill(folder, video)
+                self._fill(folder, video, part)
         lock.unlink(missing_ok=True)
 
-    def _fill(self, folder: Path, video: Path) -> None:
-        clip, options = decode_clip(video, self._options), self._options
+    def _fill(self, folder: Path, video: Path, part: Part) -> None:
+        options = self._options
+        clip = (decode_pictures if video.is_dir() else decode_clip)(video, options, part)
         with atomic_directory(folder) as work:
             names = [f"{i:05d}.{'jpg' if options.encoding == 'jpeg' else 'png'}" for i in range(len(clip.frames))]
             for name, frame in zip(names, clip.frames, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from lipo.common import LipoError
-from lipo.video.sampling import FrameOptions, choose_frames, frame_size
+from lipo.video.sampling import FrameOptions, Part, choose_frames, find_part, frame_size
 
 _MAX_PACKETS = 5_000_000
 _MAX_SIDE = 16_384
@@ -134,7 +134,30 @@ def _to_image(frame: Any, frames: int, options: FrameOptions) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(np.rot90(array, quarter_turns)))
 
 
-def decode_clip(path: Path, options: FrameOptions | None = None) -> Clip:
+def choose_part(times: Sequence[float], options: FrameOptions, part: Part, path: Path) -> list[int]:
+    """Choose frames of a part of a clip.
+
+    Args:
+        times: (N,) seconds at which the clip's frames are shown, not decreasing.
+        options: Which frames.
+        part: The part.
+        path: Of the clip, for messages.
+
+    Returns:
+        Indices into ``times``, increasing.
+
+    Raises:
+        VideoError: The clip has nothing there.
+    """
+    low, high = find_part(times, part)
+    if low == high:
+        end = "its end" if part.end is None else f"{part.end:g} s"
+        what = f"{path} shows nothing in the part asked for: {part.start:g} s to {end}, last frame at {times[-1]:.1f} s"
+        raise VideoError(what, "correct the times")
+    return [low + i for i in choose_frames(times[low:high], options)]
+
+
+def decode_clip(path: Path, options: FrameOptions | None = None, part: Part | None = None) -> Clip:
     """Decode the frames of a clip that the options ask for.
 
     Two passes: the first reads when frames are shown, without decoding; the second decodes up to each chosen one and
@@ -143,6 +166,7 @@ def decode_clip(path: Path, options: FrameOptions | None = None) -> Clip:
     Args:
         path: A file of type mp4, mov, webm, mkv, avi or gif; hostile.
         options: Which frames, how large.
+        part: Take the frames from this part only; None for the whole clip.
 
     Returns:
         The frames, RGB.
@@ -155,7 +179,7 @@ def decode_clip(path: Path, options: FrameOptions | None = None) -> Clip:
         index, base = _index(container, stream, path), float(stream.time_base)
         start = index.shown[0]
         times = [(moment - start) * base for moment in index.shown]
-        chosen = choose_frames(times, options)
+        chosen = choose_part(times, options, part or Part(), path)
         frames = tuple(
             _to_image(frame, len(chosen), options)
             for frame in _pictures(container, stream, index, [index.shown[i] for i in chosen])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +32,41 @@ class FrameOptions:
     encoding: str = option(
         "jpeg", help="How frames are stored: jpeg (quality 95) or png (lossless).", choices=("jpeg", "png")
     )
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a clip is looked at, in seconds from its first frame."""
+
+    start: float = 0.0
+    end: float | None = None
+    """None for the clip's end."""
+    picture_fps: float = 3.0
+    """Pictures a second, where the clip is a folder of pictures."""
+
+
+def find_part(times: Sequence[float], part: Part) -> tuple[int, int]:
+    """Find the frames that are shown in a part of a clip.
+
+    Args:
+        times: (N,) seconds at which the clip's frames are shown, not decreasing.
+        part: The part.
+
+    Returns:
+        Index of the first frame, and of the first behind the last; equal ones where the clip has nothing there.
+
+    Example:
+        >>> find_part([0.0, 1.0, 2.0, 3.0, 4.0], Part(0.5, 3.0)), find_part([0.0, 1.0], Part(5.0, 6.0))
+        ((1, 4), (2, 2))
+        >>> find_part([0.0, 1.0, 2.0], Part(1.2, 1.6))
+        (1, 2)
+    """
+    low = bisect_left(times, part.start - 1e-6)
+    high = len(times) if part.end is None else bisect_right(times, part.end + 1e-6)
+    if low < high or part.end is None or part.end < part.start or low >= len(times):
+        return low, max(low, high)
+    # Shorter than a frame is shown: the one on the screen.
+    return max(0, low - 1), max(1, low)
 
 
 def choose_frames(times: Sequence[float], options: FrameOptions) -> list[int]:

@@ -16,7 +16,7 @@ from eval import EngineConfig, SamplingConfig
 from eval import engine as engine_module
 from eval._keys import Sample
 from eval._ray import count_replicas, ray_session
-from eval._replica import Replica
+from eval._replica import Replica, VideoSize
 from eval.engine import ReplicaPool
 from eval.sources import Item
 from eval.store import Answer
@@ -102,6 +102,16 @@ def test_a_model_that_cannot_be_loaded_ends_the_run_at_once(generate):
     with pytest.raises(LipoError, match=r"vLLM cannot load unloadable: .*no such architecture"):
         generate(["hello"] * 10, Path("unloadable"))
     assert time.monotonic() - begun < 30
+
+
+def test_large_videos_do_not_pile_up():
+    def window(video):
+        with ReplicaPool(SamplingConfig(), EngineConfig(replicas=1), True, 0, video) as pool:
+            return pool.window
+
+    assert window(None) == 256 == window(VideoSize(8, 112, 56))
+    # 768 frames of 588 x 336 are 2.3 GB once prepared.
+    assert window(VideoSize(16, 588, 336)) == 90 and window(VideoSize(768, 588, 336)) == 2
 
 
 def test_replicas_that_no_node_could_hold_are_refused_at_once():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eval.benchmarks._resolve import find_declaration
 from eval.benchmarks.scores.mme import mme_scores
+from eval.benchmarks.scores.task_average import task_average
 from eval.benchmarks.scores.wemath import wemath_scores
 from eval.config import BenchmarkConfig
 from eval.sources.item import Item
@@ -15,7 +16,7 @@ from eval.sources.item import Item
 if TYPE_CHECKING:
     from eval.scoring import ScoredAnswer
 
-SCORES = {"mme": mme_scores, "wemath": wemath_scores}
+SCORES = {"mme": mme_scores, "wemath": wemath_scores, "task_average": task_average}
 """By the ``published_score`` of a declaration."""
 
 
@@ -61,4 +62,4 @@ def published_results(
     return published
 
 
-__all__ = ["SCORES", "mme_scores", "published_results", "published_scores", "wemath_scores"]
+__all__ = ["SCORES", "mme_scores", "published_results", "published_scores", "task_average", "wemath_scores"]

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from eval.benchmarks import load_benchmark
-from eval.benchmarks.declaration import Benchmark, Breakdown, Columns, Hub, ScorerRule, Table
+from eval.benchmarks.declaration import Benchmark, Breakdown, Columns, Hub, ScorerRule, Table, Video
 from eval.benchmarks.reference import benchmark_table, differences
 from lipo.common import reference_table
 
@@ -22,7 +22,7 @@ def test_the_table_and_the_differences_are_the_declarations():
     assert f"\n{differences()}\n" in f"{TEXT}\n"
 
 
-@pytest.mark.parametrize("part", [Benchmark, Columns, ScorerRule, Breakdown, Table, Hub])
+@pytest.mark.parametrize("part", [Benchmark, Columns, ScorerRule, Breakdown, Video, Table, Hub])
 def test_every_key_of_a_declaration_is_described(part):
     assert f"\n{reference_table(part)}\n" in TEXT
 

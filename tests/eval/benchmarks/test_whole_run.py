@@ -11,6 +11,10 @@ import pytest
 
 import eval as evaluation
 from eval import BenchmarkConfig, EngineConfig, EvalConfig, SamplingConfig
+from eval.benchmarks import select_benchmarks
+from eval.report._browser import browser_data
+from recipes.tiny.clips import make_clip, write_clip
+from recipes.tiny.make_video_data import FRAME_OPTIONS
 from recipes.tiny.tasks import make_sample
 
 ROOT = Path(__file__).parents[3]
@@ -55,17 +59,47 @@ def _write_mathvista(folder):
     data.to_parquet(folder / "AI4Math" / "MathVista" / "data" / "testmini-00000-of-00001.parquet")
 
 
+def _write_mvbench(folder):
+    """The authors' files: four clips, the last of which is broken, and one that is not there."""
+    base = folder / "MVBench"
+    rows = []
+    for i in range(5):
+        sample = make_clip("order", "test", i)
+        name = f"{i}.mp4"
+        if i < 4:
+            write_clip(sample, base / "video" / "perception" / "videos" / name)
+        rows.append(
+            {
+                "video": name,
+                "question": sample.question,
+                "candidates": list(sample.options),
+                "answer": sample.options["ABCDEF".index(sample.answer)],
+            }
+        )
+    broken = base / "video" / "perception" / "videos" / "3.mp4"
+    broken.write_bytes(broken.read_bytes()[:400])
+    (base / "json").mkdir()
+    (base / "json" / "character_order.json").write_text(json.dumps(rows))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-def test_tiny_model_on_two_declared_benchmarks(tmp_path):
+def test_tiny_model_on_declared_benchmarks(tmp_path):
+    """One vLLM for pictures, and for videos in both modes."""
+    _write_mvbench(tmp_path)
     _write_chartqa(tmp_path)
     _write_mathvista(tmp_path)
     config = EvalConfig(
         models={"base": ROOT / "recipes" / "tiny" / "base"},
         baseline="base",
-        benchmarks={"chartqa": BenchmarkConfig(), "mathvista": BenchmarkConfig(limit=10)},
+        benchmarks={
+            "chartqa": BenchmarkConfig(),
+            "mathvista": BenchmarkConfig(limit=10),
+            **select_benchmarks(["mvbench+option", "mvbench+reason"]),
+        },
         out=tmp_path / "out",
         data_dir=tmp_path,
+        frames=FRAME_OPTIONS,
         sampling=SamplingConfig(temperature=0.0, max_tokens=48),
         engine=EngineConfig(replicas=1, dtype="float32", max_num_seqs=16, kv_cache_gb=0.1),
     )
@@ -79,6 +113,15 @@ def test_tiny_model_on_two_declared_benchmarks(tmp_path):
     assert results.cells["base"]["chartqa"].clusters < ITEMS
     breakdown = results.breakdowns["base"]["chartqa"]
     assert set(breakdown["source"]) == {"human", "augmented"}
+
+    for mode in ("option", "reason"):
+        rows = results.scores["base"][f"mvbench+{mode}"]
+        assert [row.error is None for row in rows] == [True, True, True, False, False]
+        assert all(row.tokens > 0 for row in rows[:3])
+    shown = {
+        question["row"]: len(question["frames"]) for question in browser_data(results)["benchmarks"]["mvbench+reason"]
+    }
+    assert shown == {0: 8, 1: 8, 2: 8, 3: 0, 4: 0}
 
     written = json.loads((config.out / "results.json").read_text())
     assert written["benchmarks"]["chartqa"]["items"] == ITEMS

@@ -1,5 +1,6 @@
 """The page in a real browser: the content security policy lets its own script run, and nothing else."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from eval.report import write_report
+from eval.sources import Clip
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -46,6 +48,10 @@ def browse(tmp_path):
 
 def test_browser_shows_items_and_runs_nothing_of_a_model(make_results, tmp_path, browse):
     results = make_results({"base": (0.5, 90), "math": (0.6, 40)}, items=20)
+    # Also with a clip among the first, whatever the verdicts.
+    for i, item in enumerate(results.items["math"]):
+        clip = Clip([item.images[0]] * 3, (0.0, 1.0, 2.0), 1.0, 112, 56, "k")
+        results.items["math"][i] = dataclasses.replace(item, images=(), clip=clip) if i % 2 else item
     rows = results.scores["math"]["math"]
     hostile = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
     for i, row in enumerate(rows):
@@ -55,6 +61,8 @@ def test_browser_shows_items_and_runs_nothing_of_a_model(make_results, tmp_path,
     assert len(re.findall(r'<div class="item">', shown)) == 10
     assert "&lt;/script&gt;" in shown and 'src="data:image/jpeg' in shown
     assert "<title>Quiet</title>" in page
+    strips = re.findall(r'<div class="strip">(.*?)</div>', shown)
+    assert strips and all(strip.count("<img") == 3 and "2 s" in strip for strip in strips)
 
 
 def test_filters_choose_items(make_results, tmp_path, browse):

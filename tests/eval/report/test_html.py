@@ -9,6 +9,7 @@ import pytest
 from eval import Claim
 from eval.report import write_report
 from eval.report._browser import ITEMS_PER_BENCHMARK
+from eval.sources import Clip
 from lipo.common import LipoError
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)><!--"
@@ -113,6 +114,22 @@ def test_browser_takes_disagreements_first_and_bounds_their_number(page, make_re
     differs = [i["answers"]["base"]["correct"] != i["answers"]["math"]["correct"] for i in items]
     assert any(differs) and differs == sorted(differs, reverse=True)
     assert items[0]["images"][0].startswith("data:image/jpeg;base64,")
+
+
+def test_a_clip_is_a_strip_of_frames(page, results):
+    item = results.items["math"][0]
+    names = [item.images[0]] * 20 + [b"no picture"]
+    clip = Clip(names, tuple(float(i) for i in range(21)), 1.0, 10, 10, "k")
+    assert "<dt>Videos</dt>" not in page(results)
+    text = ((("user", "<video>Who?"),), (), clip)
+    results.items["math"][0] = type(item)(**{**item.__dict__, "messages": text[0], "images": text[1], "clip": text[2]})
+    written = page(results)
+    assert "At most 16 frames of a video (spread over it)" in written
+    rows = {i["row"]: i for i in _data(written)["benchmarks"]["math"]}
+    shown = rows[0]["frames"]
+    assert [frame["time"] for frame in shown] == [0.0, 3.0, 6.0, 9.0, 11.0, 14.0, 17.0], "the last is no picture"
+    assert all(frame["source"].startswith("data:image/jpeg;base64,") for frame in shown)
+    assert rows[0]["question"] == "Who?" and rows[1]["frames"] == [] and rows[0]["images"] == []
 
 
 def test_an_unreadable_image_is_left_out(page, results):

@@ -15,6 +15,7 @@ def test_tables_claims_and_escapes(make_results, tmp_path):
     cell = results.cells["math"]["math"]
     row = next(line for line in text.split("## math (30 items)")[1].splitlines() if line.startswith("| math |"))
     assert row.count("|") == 11 and f"{100 * cell.accuracy.value:.1f} %" in row
+    assert "| tokens per right answer | reflections |" in text and f"| {cell.reflections:.2f} |" in text
     assert f"- **{'held' if verdicts[0].held else 'not held'}" in text
 
 

@@ -1,3 +1,5 @@
+import gc
+import shutil
 import subprocess
 import sys
 import threading
@@ -6,12 +8,14 @@ import time
 import psutil
 import pytest
 
+from lipo.common import LipoError
 from lipo.video import FrameCache, FrameOptions, VideoError
 
 
 def decoders():
     """Decoding processes of this one."""
-    return [p for p in psutil.Process().children() if "lipo.video._worker" in " ".join(p.cmdline())]
+    found = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+    return [p for p in found if "lipo.video._worker" in " ".join(p.cmdline())]
 
 
 def test_one_process_serves_many_videos_and_ends_with_its_cache(tmp_path, write_clip):
@@ -26,6 +30,20 @@ def test_one_process_serves_many_videos_and_ends_with_its_cache(tmp_path, write_
     (process,) = decoders()
     del cache
     assert not psutil.wait_procs([process], timeout=10)[1]
+
+
+def test_a_disk_that_takes_no_frames_is_no_fault_of_the_video(tmp_path, write_clip):
+    cache = FrameCache(tmp_path / "frames", FrameOptions(frames=2))
+    cache.get(write_clip(tmp_path / "first.mp4"))
+    shutil.rmtree(tmp_path / "frames")
+    (tmp_path / "frames").touch()
+    with pytest.raises(LipoError, match=r"cannot keep frames in .*frames: Not a directory") as error:
+        cache.get(write_clip(tmp_path / "second.mp4", frames=20))
+    assert not isinstance(error.value, VideoError)
+    # Its traceback holds the decoder.
+    del error, cache
+    gc.collect()
+    assert decoders() == []
 
 
 @pytest.fixture
