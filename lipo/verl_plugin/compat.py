@@ -44,6 +44,8 @@ def apply_when_ready() -> None:
     """Arrange for every correction that this process may need."""
     when_imported("verl.utils.tensordict_utils", _fix_equal_length_mrope)
     when_imported("verl.utils.tracking", _log_statistics)
+    when_imported("verl.experimental.agent_loop.agent_loop", _pass_times_in_verl)
+    when_imported("vllm.model_executor.models.qwen2_5_vl", _keep_times_in_vllm)
     if not cpu_was_chosen():
         return
     from lipo.verl_plugin import cpu_platform
@@ -103,6 +105,20 @@ def _log_statistics(tracking: Any) -> None:
         return original(self, {**data, **drain()}, step, *args, **kwargs)
 
     tracking.Tracking.log = log
+
+
+def _pass_times_in_verl(agent_loop: Any) -> None:
+    """Give the actor the positions of a clip's frames by their times: see :mod:`lipo.verl_plugin.video_positions`."""
+    from lipo.verl_plugin.video_positions import pass_times_in_verl
+
+    pass_times_in_verl(agent_loop)
+
+
+def _keep_times_in_vllm(qwen2_5_vl: Any) -> None:
+    """Give the rollout the same positions: see :mod:`lipo.verl_plugin.video_positions`."""
+    from lipo.verl_plugin.video_positions import keep_times_in_vllm
+
+    keep_times_in_vllm(qwen2_5_vl)
 
 
 def _poll_often(replay_buffer: Any) -> None:

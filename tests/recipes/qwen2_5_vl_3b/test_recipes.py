@@ -22,6 +22,7 @@ from lipo.training.preflight import _check_estimator
 from merge import MergeConfig
 from merge.methods import get_method
 from reward_fns import auto
+from reward_fns.video import compute_score
 
 FOLDER = Path(__file__).parents[3] / "recipes/qwen2_5_vl_3b"
 RECIPES = ("math", "structured", "ocr", "mixture")
@@ -43,6 +44,39 @@ def test_there_is_what_the_page_promises():
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_verl_accepts_every_combination(recipe, profile, rule):
     config = composed(recipe, profile, rule)
+    _verl_accepts(config)
+    assert config.lipo.export.endswith(f"/{rule}/experts/{recipe}")
+    assert need_reference_policy(config) == (rule != "dapo" and profile != "cpu")
+
+
+@pytest.mark.parametrize("rule", ["published", "lipo"])
+@pytest.mark.parametrize("profile", [p for p in PROFILES if p != "cpu"])
+def test_verl_accepts_the_video_recipe(profile, rule):
+    config = compose(FOLDER / "video.yaml", [f"profile={profile}", f"video_rule={rule}"])
+    _verl_accepts(config)
+    assert need_reference_policy(config)
+    assert config.data.train_files.endswith("/data/video_train.parquet")
+    actor, reward = config.actor_rollout_ref.actor, config.reward.custom_reward_function
+    assert actor.freeze_vision_tower and actor.kl_loss_coef == 0.01 and actor.optim.lr_scheduler_type == "cosine"
+    assert actor.optim.lr == (1e-5 if "lora" in profile else 1e-6)
+    assert config.trainer.total_training_steps == 5496 // config.data.train_batch_size
+    # The reward itself takes the settings: as published, or without a word on length.
+    right = compute_score("nextqa", f"<think>{1200 * 'a'}</think><answer>B</answer>", "B", **reward.reward_kwargs)
+    assert right["score"] == {"published": 2.0, "lipo": 1.0}[rule]
+    assert config.algorithm.adv_estimator == {"published": "grpo_noise", "lipo": "lipo"}[rule]
+    assert config.algorithm[config.algorithm.adv_estimator].max_length == 2048
+
+
+def test_the_tiny_video_recipe_takes_every_rule():
+    file = FOLDER.parent / "tiny/video.yaml"
+    for rule in ("lipo", "grpo", "grpo_noise"):
+        config = compose(file, [f"algorithm.adv_estimator={rule}"])
+        _check_estimator(config)
+        rollout = config.actor_rollout_ref.rollout
+        assert rollout.max_model_len >= config.data.max_prompt_length + config.data.max_response_length
+
+
+def _verl_accepts(config):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         validate_config(config, need_reference_policy(config), need_critic(config))
@@ -57,12 +91,10 @@ def test_verl_accepts_every_combination(recipe, profile, rule):
     assert sampler.path is None or importlib.util.find_spec(sampler.path.removeprefix("pkg://"))
     assert actor.engine.strategy == "fsdp2" and actor.strategy == "fsdp2"
     assert rollout.name == "vllm" and rollout.load_format == "auto"
-    assert config.lipo.export.endswith(f"/{rule}/experts/{recipe}")
-    assert need_reference_policy(config) == (rule != "dapo" and profile != "cpu")
     # One sequence must fit into a packed micro-batch, and in vLLM.
     longest = config.data.max_prompt_length + config.data.max_response_length
     assert rollout.max_model_len >= longest
-    if profile != "cpu":
+    if config.trainer.device != "cpu":
         assert actor.use_dynamic_bsz and actor.ppo_max_token_len_per_gpu >= longest
         assert config.actor_rollout_ref.model.use_remove_padding and config.actor_rollout_ref.model.use_fused_kernels
         assert actor.fsdp_config.model_dtype == "fp32" and "hf_model" in actor.checkpoint.save_contents
