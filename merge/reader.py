@@ -161,7 +161,7 @@ def read_tensor(info: TensorInfo, start: int = 0, stop: int | None = None) -> Te
     stop = info.numel if stop is None else stop
     width = itemsize(info.dtype)
     buffer = torch.empty(stop - start, dtype=TORCH_DTYPES[info.dtype])
-    view, skip = memoryview(buffer.view(torch.uint8).numpy()), start * width
+    view, skip = buffer.view(torch.uint8).numpy().data, start * width
     for extent in info.extents:
         count = min(max(0, extent.size - skip), len(view))
         _read_into(view[:count], extent.file, extent.begin + skip)
