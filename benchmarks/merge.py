@@ -39,6 +39,12 @@ from merge.methods.amm import amm_weights  # noqa: E402
 
 LIPO = (sys.executable, "-c", "from lipo.cli import main; main()", "merge")
 EXPERTS = 3
+# Our method, its options, and mergekit's name for it.
+STREAMING: dict[str, tuple[dict[str, float], str]] = {
+    "average": ({}, "linear"),
+    "task_arithmetic": ({"scale": 0.4}, "task_arithmetic"),
+    "ties": ({"density": 0.2}, "ties"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ class _Gauge:
 
     def __init__(self, pid: int) -> None:
         self._process, self._most, self._go = psutil.Process(pid), 0, True
-        self._thread = threading.Thread(target=self._watch)
+        # Daemon: Ctrl-C while the program runs must end this one, too.
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
@@ -93,7 +100,7 @@ class _Gauge:
         return self._most
 
 
-def streaming(folder: Path, narrower: int, repeats: int) -> None:
+def streaming(folder: Path, narrower: int, repeats: int, methods: Sequence[str]) -> None:
     """Average, task arithmetic and TIES against a copy of the same bytes and against mergekit."""
     models = write(folder / f"narrower{narrower}", narrower, EXPERTS, torch.bfloat16)
     size = sum(file.stat().st_size for path in models.values() for file in path.glob("*.safetensors"))
@@ -102,11 +109,8 @@ def streaming(folder: Path, narrower: int, repeats: int) -> None:
     )
     print("| method | program | wall s | against cp | against mergekit | CPU s | peak memory MB |")
     print("|---|---|---|---|---|---|---|")
-    for method, options, theirs in (
-        ("average", {}, "linear"),
-        ("task_arithmetic", {"scale": 0.4}, "task_arithmetic"),
-        ("ties", {"density": 0.2}, "ties"),
-    ):
+    for method in methods:
+        options, theirs = STREAMING[method]
         calls = {
             "cp": lambda: _copy(models, folder / "copy"),
             "lipo": lambda m=method, o=options: _ours(models, folder / "ours", m, o),
@@ -309,6 +313,7 @@ def main() -> None:
     parts = ("streaming", "amm", "memory", "scaling", "gpu")
     parser.add_argument("parts", nargs="+", choices=parts)
     parser.add_argument("--narrower", type=int, default=4, help="divide every width by this")
+    parser.add_argument("--methods", nargs="+", choices=STREAMING, default=list(STREAMING), help="of 'streaming'")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10, help="AMM steps measured per layer, then extrapolated to 300")
     parser.add_argument("--folder", type=Path, help="where checkpoints are made and kept; a temporary one by default")
@@ -316,7 +321,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch)
         calls = {
-            "streaming": lambda: streaming(folder, arguments.narrower, arguments.repeats),
+            "streaming": lambda: streaming(folder, arguments.narrower, arguments.repeats, arguments.methods),
             "amm": lambda: amm_against_autograd(arguments.narrower, arguments.steps, arguments.repeats),
             "memory": lambda: memory(folder),
             "scaling": lambda: scaling(folder, arguments.narrower, arguments.repeats),

@@ -160,16 +160,14 @@ def read_tensor(info: TensorInfo, start: int = 0, stop: int | None = None) -> Te
     """
     stop = info.numel if stop is None else stop
     width = itemsize(info.dtype)
-    buffer = bytearray((stop - start) * width)
-    view, skip = memoryview(buffer), start * width
+    buffer = torch.empty(stop - start, dtype=TORCH_DTYPES[info.dtype])
+    view, skip = buffer.view(torch.uint8).numpy().data, start * width
     for extent in info.extents:
         count = min(max(0, extent.size - skip), len(view))
         _read_into(view[:count], extent.file, extent.begin + skip)
         view, skip = view[count:], max(0, skip - extent.size)
     shape = info.shape if stop - start == info.numel else (stop - start,)
-    if not buffer:
-        return torch.empty(shape, dtype=TORCH_DTYPES[info.dtype])
-    tensor = torch.frombuffer(buffer, dtype=TORCH_DTYPES[info.dtype]).view(shape)
+    tensor = buffer.view(shape)
     if info.is_float and not all_finite(tensor):
         raise LipoError(
             f"tensor '{info.name}' in {info.file} holds NaN or infinite values",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+from merge.methods._deltas import sum_vectors
 
 
 def elect_and_average(vectors: Tensor) -> Tensor:
@@ -19,7 +22,11 @@ def elect_and_average(vectors: Tensor) -> Tensor:
         >>> elect_and_average(torch.tensor([[3.0, 1.0], [1.0, -1.0], [-2.0, 0.0]]))
         tensor([2., 0.])
     """
-    sign = vectors.sum(0).sign_()
-    # 1 where the signs are equal and not zero, else 0; several times faster than comparisons and selections.
-    agree = vectors.sign().mul_(sign).clamp_min_(0)
-    return (agree * vectors).sum(0).div_(agree.sum(0).clamp_min_(1))
+    sign = sum_vectors(vectors).sign_()
+    total, count = torch.zeros_like(sign), torch.zeros_like(sign)
+    for vector in vectors:
+        # 1 where the signs are equal and not zero, else 0; several times faster than comparisons and selections.
+        agree = vector.sign().mul_(sign).clamp_min_(0)
+        total.addcmul_(agree, vector)
+        count += agree
+    return total.div_(count.clamp_min_(1))

@@ -18,6 +18,7 @@ Multiplications per step, with the penalty (without it half of it, and ``dual`` 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -37,6 +38,16 @@ class Form(Protocol):
         """‖(τ_m − τ_i) u_iᵀ‖_F² for each i; shape (n,)."""
 
 
+# Elements of a block of rows where a whole temporary matrix would be one more layer in memory.
+_BLOCK = 1 << 22
+
+
+def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Cut a matrix into blocks of rows that are large enough for a matrix product to run at full speed."""
+    height = max(256, _BLOCK // columns)
+    return (slice(start, min(start + height, rows)) for start in range(0, rows, height))
+
+
 class _Span:
     """Projection onto span{u_i}, given the inner products with the u_i."""
 
@@ -48,11 +59,17 @@ class _Span:
         keep = values > 1e-6 * values[-1]
         self.inverse = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
 
-    def remove(self, gradient: Tensor) -> Tensor:
-        """Return g − P g."""
+    def coefficients(self, gradient: Tensor) -> Tensor:
+        """Return c with P g = Σ c_i u_i."""
         products = inner_products(self.flat, gradient.reshape(1, -1))
-        coefficients = (self.inverse @ products).to(gradient.dtype)
-        return torch.addmv(gradient.flatten(), self.flat.T, coefficients.flatten(), alpha=-1).view_as(gradient)
+        return (self.inverse @ products).to(gradient.dtype).flatten()
+
+    def remove(self, gradient: Tensor, coefficients: Tensor, rows: slice | None = None) -> Tensor:
+        """Return g − P g, or some rows of it."""
+        part = gradient if rows is None else gradient[rows]
+        first = 0 if rows is None else rows.start * gradient.shape[1]
+        flat = self.flat[:, first : first + part.numel()]
+        return torch.addmv(part.flatten(), flat.T, coefficients, alpha=-1).view_as(part)
 
 
 def inner_products(rows: Tensor, others: Tensor) -> Tensor:
@@ -75,24 +92,28 @@ class Gram:
             torch.mm(self._target(index), gram, out=self.pulls[index])
         self.span = _Span(units)
 
-    def _target(self, index: int) -> Tensor:
-        return torch.add(-self.reference, self.units[index], alpha=float(self.norms[index]))
+    def _target(self, index: int, rows: slice = slice(None)) -> Tensor:
+        return torch.mul(self.units[index, rows], float(self.norms[index])).sub_(self.reference[rows])
 
     def gradient(self, offset: Tensor, weights: Tensor, projection: float) -> Tensor:
         """See :class:`Form`."""
         curvature = torch.tensordot(weights, self.grams, 1)
         gradient = torch.tensordot(weights, self.pulls, 1).addmm_(offset, curvature, beta=-1).mul_(2)
         if projection:
-            gradient.addmm_(self.span.remove(gradient), curvature, alpha=4 * projection)
+            coefficients = self.span.coefficients(gradient)
+            for rows in row_blocks(*gradient.shape):
+                outside = self.span.remove(gradient, coefficients, rows)
+                gradient[rows].addmm_(outside, curvature, alpha=4 * projection)
         return gradient
 
     def losses(self, offset: Tensor) -> Tensor:
         """See :class:`Form`."""
-        losses = []
-        for index, gram in enumerate(self.grams):
-            error = offset - self._target(index)
-            losses.append((error @ gram).mul_(error).sum())
-        return torch.stack(losses)
+        losses = torch.zeros(len(self.grams), dtype=torch.float64, device=offset.device)
+        for rows in row_blocks(*offset.shape):
+            for index, gram in enumerate(self.grams):
+                error = offset[rows] - self._target(index, rows)
+                losses[index] += (error @ gram).mul_(error).sum()
+        return losses
 
 
 class Direct:
@@ -119,7 +140,7 @@ class Direct:
         """See :class:`Form`."""
         gradient = (self.weighted(self.residuals(offset), weights) @ self.stacked).mul_(2)
         if projection:
-            outside = self.span.remove(gradient)
+            outside = self.span.remove(gradient, self.span.coefficients(gradient))
             gradient.addmm_(self.weighted(outside @ self.stacked.T, weights), self.stacked, alpha=4 * projection)
         return gradient
 
@@ -166,11 +187,12 @@ def form_memory(form: str, rows: int, columns: int, experts: int, itemsize: int 
     """Bytes of one layer's merge at its peak: base, unit task vectors, Adam's state and the form's own matrices."""
     layer = rows * columns
     own = {
-        "gram": (experts + 1) * columns**2 + (experts + 1) * layer,
+        "gram": (experts + 1) * columns**2 + experts * layer,
         "direct": 4 * experts * rows**2,
         "dual": 5 * experts * rows**2 + experts**2 * rows**2,
     }[form]
-    return itemsize * (own + (experts + 10) * layer)
+    # Base, mean, offset, two moments, the gradient and one more; then blocks.
+    return itemsize * (own + (experts + 7) * layer + 4 * min(layer, _BLOCK))
 
 
 def choose_form(rows: int, columns: int, experts: int, penalty: bool) -> str:

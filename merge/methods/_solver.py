@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from lipo.common import option
 from merge.methods._deltas import mean_vector
-from merge.methods._forms import FORMS, choose_form, flops_per_step, form_memory, inner_products
+from merge.methods._forms import FORMS, choose_form, flops_per_step, form_memory, inner_products, row_blocks
 from merge.methods._registry import PASS, Effort
 
 Weights = Callable[[Tensor, Tensor], Tensor]
@@ -106,25 +108,80 @@ def descend(
         if weights is equal_weights:
             return torch.ones(count, dtype=offset.dtype, device=offset.device)
         products = inner_products(flat, offset.reshape(1, -1)).flatten() + mean_products
-        norm = torch.linalg.vector_norm(offset + mean, dtype=torch.float64).clamp_min(1e-300)
-        return weights(norms, products / (norm * lengths)).to(offset.dtype)
+        return weights(norms, products / (_norm_of_sum(offset, mean) * lengths)).to(offset.dtype)
 
     def loss() -> float:
         return float(current_weights().double() @ form.losses(offset).double()) * unit**2
 
     start = loss()
-    optimiser = (
-        torch.optim.Adam([offset], lr=how.lr, betas=(0.9, 0.999), eps=1e-8, fused=True)
-        if how.optimiser == "adam"
-        else torch.optim.SGD([offset], lr=how.lr, momentum=0.9, fused=True)
-    )
+    optimiser = _Adam(offset, how.lr) if how.optimiser == "adam" else _Sgd(offset, how.lr)
     for _ in range(how.steps):
-        # The old gradient would be one more tensor in memory while the new one is computed.
-        offset.grad = None
-        offset.grad = form.gradient(offset, current_weights(), how.projection)
-        optimiser.step()
+        # Passed on without a name: held here, it would still be in memory while the next one is computed.
+        optimiser.step(form.gradient(offset, current_weights(), how.projection))
+    # The loss needs memory of its own.
+    del optimiser
     log = {"loss_start": start, "loss_end": loss(), "form": form_name}
     return offset.add_(mean).mul_(unit), log
+
+
+def _norm_of_sum(left: Tensor, right: Tensor) -> Tensor:
+    """‖left + right‖ in float64; the whole sum in float64 would be three layers in memory."""
+    blocks = row_blocks(*left.shape)
+    norms = [torch.linalg.vector_norm(left[rows] + right[rows], dtype=torch.float64) for rows in blocks]
+    return torch.linalg.vector_norm(torch.stack(norms)).clamp_min(1e-300)
+
+
+class _Adam:
+    """torch's fused Adam without ``torch.optim.Adam``, whose start loads torch's compiler: 100 MB and a second."""
+
+    def __init__(self, parameter: Tensor, lr: float) -> None:
+        """Update ``parameter`` in place, with betas 0.9 and 0.999 and eps 1e-8."""
+        self.parameter, self.lr = parameter, lr
+        self.mean, self.square = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        self.count = torch.zeros((), dtype=torch.float32, device=parameter.device)
+
+    def step(self, gradient: Tensor) -> None:
+        """Take one step."""
+        adam(
+            [self.parameter],
+            [gradient],
+            [self.mean],
+            [self.square],
+            [],
+            [self.count],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.lr,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
+
+
+class _Sgd:
+    """torch's fused SGD, in the same way."""
+
+    def __init__(self, parameter: Tensor, lr: float) -> None:
+        """Update ``parameter`` in place, with momentum 0.9."""
+        self.parameter, self.lr = parameter, lr
+        self.momentum: list[Tensor | None] = [None]
+
+    def step(self, gradient: Tensor) -> None:
+        """Take one step."""
+        sgd(
+            [self.parameter],
+            [gradient],
+            self.momentum,
+            fused=True,
+            weight_decay=0.0,
+            momentum=0.9,
+            lr=self.lr,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
 
 
 def descent_effort(shape: Sequence[int], experts: int, steps: int, penalty: bool = False, itemsize: int = 4) -> Effort:

@@ -87,11 +87,12 @@ def amm(base: Tensor, experts: Sequence[Tensor], options: AmmOptions) -> tuple[T
     if options.shared == "average":
         common, log = split_shared(vectors)
         vectors = moved(vectors)
-    delta = vectors.sum(0)
     if len(vectors) > 1:
         weights = lambda norms, cosines: amm_weights(norms, cosines, options.temperature)  # noqa: E731
         delta, details = descend(vectors, weights, options.descent(options.projection))
         log |= details
+    else:
+        delta = vectors.sum(0)
     if common is not None:
         delta = delta.add_(common)
     return add_to_base(work, delta.mul_(options.scale)).to(base.dtype), log

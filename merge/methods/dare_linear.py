@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lipo.common import option
 from merge.methods._dare import drop_and_rescale
-from merge.methods._deltas import add_to_base, task_vectors
+from merge.methods._deltas import add_to_base, sum_vectors, task_vectors
 from merge.methods._registry import method
 
 
@@ -49,4 +49,4 @@ def dare_linear(
         tensor([2., 2.])
     """
     vectors = drop_and_rescale(task_vectors(base, experts), options.drop, seed)
-    return add_to_base(base, vectors.sum(0).mul_(options.scale)), {}
+    return add_to_base(base, sum_vectors(vectors).mul_(options.scale)), {}

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lipo.common import option
-from merge.methods._deltas import add_to_base, task_vectors
+from merge.methods._deltas import add_to_base, sum_vectors, task_vectors
 from merge.methods._registry import method
 
 
@@ -42,4 +42,4 @@ def task_arithmetic(
         >>> task_arithmetic(0 * ones, [ones, 3 * ones], TaskArithmeticOptions(scale=0.5))[0]
         tensor([2., 2.])
     """
-    return add_to_base(base, task_vectors(base, experts).sum(0).mul_(options.scale)), {}
+    return add_to_base(base, sum_vectors(task_vectors(base, experts)).mul_(options.scale)), {}

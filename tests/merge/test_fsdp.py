@@ -1,5 +1,6 @@
 """Checkpoints that verl's own manager wrote from FSDP models on two ranks, and shards that cannot be trusted."""
 
+import ast
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import merge
 from lipo.common import LipoError
 from merge import MergeConfig, build_plan
 from merge.checkpoint import open_checkpoint
@@ -177,3 +179,16 @@ def test_a_file_that_is_no_shard(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(LipoError, match="cannot be read as tensors alone"):
         read_shards(folder)
     assert "huggingface/config.json is missing" in _problems(tmp_path / "actor")
+
+
+def test_nothing_in_merge_unpickles_freely() -> None:
+    loads = []
+    for path in sorted(Path(merge.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            roots = {module.split(".")[0] for module in modules}
+            assert not roots & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}, path
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "load", "np.load", "numpy.load"):
+                loads.append((path.name, {k.arg: ast.unparse(k.value) for k in node.keywords}.get("weights_only")))
+    assert loads == [("fsdp.py", "True")]

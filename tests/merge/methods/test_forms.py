@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -103,3 +106,36 @@ def test_choice_is_cheap_or_saves_memory(rows: int, columns: int, experts: int, 
 def test_inner_products_keep_float64_digits(length: int) -> None:
     rows = torch.randn(2, length, generator=torch.Generator().manual_seed(length), dtype=torch.float64)
     torch.testing.assert_close(inner_products(rows, rows), rows @ rows.T)
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, weights = _layer(600, 7, experts=2, seed=6)
+    reference = vectors.mean(0)
+    offset = torch.randn(600, 7, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    whole = _form("gram", vectors, reference)
+    expected = whole.gradient(offset, weights, 0.3), whole.losses(offset)
+    monkeypatch.setattr("merge.methods._forms._BLOCK", 1)
+    torch.testing.assert_close((whole.gradient(offset, weights, 0.3), whole.losses(offset)), expected)
+
+
+def test_a_layer_takes_no_more_memory_than_planned() -> None:
+    """In a process of its own, whose peak is the layer's; torch's compiler would be another 100 MB."""
+    code = """
+import resource, sys, torch
+from merge.methods import AmmOptions, amm
+torch.set_num_threads(1)
+torch.ones(512, 512) @ torch.ones(512, 512)
+base = torch.zeros(1600, 1600)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+experts = (torch.randn(1600, 1600, generator=torch.Generator().manual_seed(i)) for i in range(3))
+class Lazy(list):
+    def __len__(self): return 3
+    def __iter__(self): return experts
+amm(base, Lazy(), AmmOptions(steps=1))
+assert "torch._dynamo" not in sys.modules
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    took, layer = int(done.stdout) * 1024, 1600 * 1600 * 4
+    assert took < form_memory("gram", 1600, 1600, 3) + 2 * layer  # the product's own packing
