@@ -40,7 +40,7 @@ def test_a_step_sees_the_clips_and_adds_the_noise(trained):
     (entry,) = read_history(trained.directory / "runs/video/training/metrics")
     # Rollout (vLLM) and actor (transformers) agree on probabilities only if both see the same frames at one time.
     assert entry.values["training/rollout_actor_probs_pearson_corr"] > 0.995
-    # The actor computes in bfloat16: 0.0004. Where the times are lost: 0.14.
+    # 0.0004 where the times are alike, 0.14 where one side loses them.
     assert entry.values["rollout_corr/k3_kl"] < 0.005
     (dump,) = trained.directory.rglob("rollouts/1.jsonl")
     rows = [json.loads(line) for line in dump.read_text().splitlines()]
