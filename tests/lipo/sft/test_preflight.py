@@ -30,7 +30,7 @@ def test_good_configuration_passes_and_writes_nothing(good, tmp_path):
     config = composed(good)
     check(config)
     assert not (tmp_path / "run").exists()
-    assert planned_steps(config) == 60, "two batches of 16 in 40 examples, 30 epochs"
+    assert planned_steps(config) == 160, "two batches of 16 in 40 examples, 80 epochs"
     assert planned_steps(composed(good, "trainer.total_training_steps=5")) == 5
     assert config.lipo.export == str(Path("runs/video/cold_start").absolute())
 
@@ -43,7 +43,7 @@ def test_good_configuration_passes_and_writes_nothing(good, tmp_path):
         (["data.val_files=nowhere.parquet"], r"nowhere\.parquet \(data\.val_files\)"),
         (["data.messages_key=turns"], "has no column turns, only messages"),
         (["data.train_batch_size=64"], "40 examples are less than a batch of 64"),
-        (["trainer.total_training_steps=61"], "30 epochs have 60"),
+        (["trainer.total_training_steps=161"], "80 epochs have 160"),
         (["trainer.n_gpus_per_node=3"], "3 processes cannot share"),
         (["trainer.nnodes=2"], "starts the processes of one node"),
         (["checkpoint.save_contents=[model]"], "add hf_model|nothing that lipo.export"),
