@@ -27,6 +27,7 @@ ALLOWED = {
     "lipo.estimators": {"lipo.common", "lipo.groups"},
     "lipo.verl_plugin": {"lipo.common", "lipo.groups", "lipo.estimators"},
     "lipo.training": {"lipo.common", "lipo.estimators"},
+    "lipo.sft": {"lipo.common", "lipo.training"},
     "lipo.doctor": {"lipo.common", "lipo.training"},
     "lipo.pipeline": {"lipo.common"},
     "lipo.planning": {"lipo.common"},

@@ -94,6 +94,7 @@ def test_commands_parse(line):
 
 PARSED_ONLY = {
     r"train (?!.*--dry-run)": "trains; tests/e2e runs the tiny recipes, tests/e2e/test_qwen_recipes.py the Qwen ones",
+    r"sft ": "trains; tests/e2e/test_sft.py, tests/recipes/qwen2_5_vl_3b/test_recipes.py",
     r"run recipes/(?!.*--dry-run)": "trains; tests/e2e/test_demo.py runs the tiny pipeline",
     r"eval ": "starts vLLM; tests/eval/test_run.py and test_whole_run.py",
     r"score ": "needs the answers of an evaluation; tests/eval/test_score.py",

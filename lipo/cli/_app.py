@@ -19,6 +19,7 @@ from lipo.cli.merge import merge
 from lipo.cli.plan import plan
 from lipo.cli.run import run
 from lipo.cli.score import score
+from lipo.cli.sft import sft
 from lipo.cli.submit import submit
 from lipo.cli.train import train
 from lipo.common import LipoError
@@ -56,6 +57,7 @@ app.command("demo")(demo)
 app.command("run")(run)
 app.command("plan")(plan)
 app.command("submit")(submit)
+app.command("sft")(sft)
 app.command("train")(train)
 app.command("merge")(merge)
 app.command("eval")(evaluate)

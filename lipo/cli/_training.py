@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from lipo.cli._recipes import find_model, find_recipe
 from lipo.cli._storage import fetch
@@ -44,17 +54,32 @@ def fetch_inputs(config: DictConfig) -> DictConfig:
     Raises:
         LipoError: An output is a URL, or a copy fails.
     """
+    outputs = ("trainer.default_local_dir", "lipo.export")
+    fetch_places(config, outputs, ("actor_rollout_ref.model.path", "data.train_files", "data.val_files"))
+    return config
+
+
+def fetch_places(config: DictConfig, outputs: Sequence[str], inputs: Sequence[str]) -> None:
+    """Replace URLs among the inputs by local copies, in place, and refuse them among the outputs.
+
+    Args:
+        config: Composed.
+        outputs: Keys of directories to be written.
+        inputs: Keys of models and data.
+
+    Raises:
+        LipoError: An output is a URL, or a copy fails.
+    """
     from omegaconf import OmegaConf
 
-    for key in ("trainer.default_local_dir", "lipo.export"):
+    for key in outputs:
         require_local(OmegaConf.select(config, key) or "", key)
-    for key in ("actor_rollout_ref.model.path", "data.train_files", "data.val_files"):
+    for key in inputs:
         value = OmegaConf.select(config, key)
         if OmegaConf.is_list(value):
             OmegaConf.update(config, key, [_fetched(file) for file in value])
         elif value:
             OmegaConf.update(config, key, _fetched(value))
-    return config
 
 
 def _fetched(place: str) -> str:
@@ -72,6 +97,50 @@ def run_with_progress(config: DictConfig, console: Console, cancelled: Event | N
     from lipo.training import train
 
     name, total = str(config.trainer.experiment_name), config.trainer.total_training_steps
+    with training_bar(name, total, "starting verl and vLLM", console) as bar:
+
+        def on_step(entry: StepMetrics) -> None:
+            bar.note(f"step {entry.step}: reward {entry.score:.2f}, {entry.response_length:.0f} tokens", entry.step)
+
+        def on_wait() -> None:
+            if cancelled is not None and cancelled.is_set():
+                raise KeyboardInterrupt
+            bar.wait()
+
+        return train(config, on_step, on_wait)
+
+
+class TrainingBar:
+    """A bar, or plain lines where the output is no terminal."""
+
+    def __init__(self, name: str, bars: Progress, row: TaskID) -> None:
+        """Start the clock."""
+        self._name, self._bars, self._row = name, bars, row
+        self._printed = self._begun = time.monotonic()
+
+    def note(self, text: str, completed: int | None) -> None:
+        """Show what has happened."""
+        self._bars.update(self._row, note=text, completed=completed)
+        if not self._bars.console.is_terminal:
+            self._printed = time.monotonic()
+            self._bars.console.print(f"train {self._name}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def wait(self) -> None:
+        """Show from time to time that it is running."""
+        if not self._bars.console.is_terminal and time.monotonic() - self._printed > _SECONDS_PER_LINE:
+            self.note(f"running since {time.monotonic() - self._begun:.0f} s", None)
+
+
+@contextmanager
+def training_bar(name: str, total: int | None, note: str, console: Console) -> Iterator[TrainingBar]:
+    """Show the progress of a training while the block runs.
+
+    Args:
+        name: Of the training.
+        total: Its steps; None if they are not known.
+        note: What is shown at first.
+        console: Where.
+    """
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -81,24 +150,5 @@ def run_with_progress(config: DictConfig, console: Console, cancelled: Event | N
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    printed, begun = time.monotonic(), time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        row = bars.add_task(f"train {name}", total=total, note="starting verl and vLLM")
-
-        def note(text: str, completed: int | None) -> None:
-            nonlocal printed
-            bars.update(row, note=text, completed=completed)
-            if not console.is_terminal:
-                printed = time.monotonic()
-                console.print(f"train {name}: {text}", markup=False, highlight=False, soft_wrap=True)
-
-        def on_step(entry: StepMetrics) -> None:
-            note(f"step {entry.step}: reward {entry.score:.2f}, {entry.response_length:.0f} tokens", entry.step)
-
-        def on_wait() -> None:
-            if cancelled is not None and cancelled.is_set():
-                raise KeyboardInterrupt
-            if not console.is_terminal and time.monotonic() - printed > _SECONDS_PER_LINE:
-                note(f"running since {time.monotonic() - begun:.0f} s", None)
-
-        return train(config, on_step, on_wait)
+        yield TrainingBar(name, bars, bars.add_task(f"train {escape(name)}", total=total, note=note))

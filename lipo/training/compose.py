@@ -34,6 +34,15 @@ def compose(recipe: Path, overrides: Sequence[str] = (), find_model: Callable[[P
     Raises:
         LipoError: The recipe or an override is wrong; the message is Hydra's.
     """
+    config = compose_recipe(recipe, overrides)
+    with open_dict(config):
+        _bound_lengths(config)
+    find_paths(config, _PATH_KEYS, "actor_rollout_ref.model.path", find_model)
+    return config
+
+
+def compose_recipe(recipe: Path, overrides: Sequence[str]) -> DictConfig:
+    """Compose and resolve a recipe over any of verl's configurations; see :func:`compose`."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -47,20 +56,30 @@ def compose(recipe: Path, overrides: Sequence[str] = (), find_model: Callable[[P
     except (HydraException, OmegaConfBaseException) as error:
         message = " ".join(re.sub(r"\s+", " ", str(error)).split())
         raise LipoError(f"cannot compose {recipe}: {message}", "correct the recipe or the override") from error
+    return config
+
+
+def find_paths(config: DictConfig, keys: Sequence[str], model_key: str, find_model: Callable[[Path], Path]) -> None:
+    """Make paths absolute and find the model, in place; URLs stay.
+
+    Args:
+        config: Composed.
+        keys: Keys of paths or lists of paths.
+        model_key: Key of the model's path or name.
+        find_model: Resolves it when it is a local directory.
+    """
     with open_dict(config):
-        _bound_lengths(config)
-        for key in _PATH_KEYS:
+        for key in keys:
             value = OmegaConf.select(config, key)
             if isinstance(value, str) and "://" not in value:
                 OmegaConf.update(config, key, str(Path(value).absolute()))
             elif OmegaConf.is_list(value):
                 OmegaConf.update(config, key, [v if "://" in v else str(Path(v).absolute()) for v in value])
-        model = config.actor_rollout_ref.model.path
+        model = OmegaConf.select(config, model_key)
         if "://" not in model:
             found = find_model(Path(model)).absolute()
             if found.is_dir():
-                config.actor_rollout_ref.model.path = str(found)
-    return config
+                OmegaConf.update(config, model_key, str(found))
 
 
 def _bound_lengths(config: DictConfig) -> None:

@@ -38,10 +38,24 @@ def training_environment(config: DictConfig, metrics_file: Path) -> dict[str, st
     Returns:
         The whole environment; what the user has set stays as it is.
     """
+    return program_environment(config.trainer.device == "cpu", config.actor_rollout_ref.model.path, metrics_file)
+
+
+def program_environment(on_cpu: bool, model: str, metrics_file: Path) -> dict[str, str]:
+    """Build the environment of any of verl's trainers.
+
+    Args:
+        on_cpu: Whether it computes on a CPU.
+        model: Path or name; nothing is looked for on the network where it is a directory.
+        metrics_file: Where verl's file logger writes.
+
+    Returns:
+        The whole environment; what the user has set stays as it is.
+    """
     defaults = dict(_ALWAYS)
-    if config.trainer.device == "cpu":
+    if on_cpu:
         defaults |= _ON_CPU
-    if Path(config.actor_rollout_ref.model.path).is_dir():
+    if Path(model).is_dir():
         defaults |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     environment = defaults | dict(os.environ)
     environment["VERL_FILE_LOGGER_PATH"] = str(metrics_file)

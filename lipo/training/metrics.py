@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,20 +34,39 @@ def read_history(directory: Path) -> list[StepMetrics]:
     Returns:
         One entry per training step, ascending. A line cut short by a kill is left out.
     """
-    steps: dict[int, StepMetrics] = {}
+    score, length = "critic/score/mean", "response_length/mean"
+    return [
+        StepMetrics(step, values[score], values[length], values)
+        for step, values in read_steps(directory, (score, length)).items()
+    ]
+
+
+def read_steps(directory: Path, needed: Sequence[str]) -> dict[int, dict[str, float]]:
+    """Read what each step logged, as :func:`read_history` does.
+
+    Args:
+        directory: As there.
+        needed: Metrics that a step's line has; other lines, such as validation's, are left out.
+
+    Returns:
+        Step → its numbers by name, ascending.
+    """
+    steps: dict[int, dict[str, float]] = {}
     for file in sorted(directory.glob("attempt-*.jsonl")):
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
-                values, step = record["data"], int(record["step"])
-                entry = StepMetrics(
-                    step=step,
-                    score=float(values["critic/score/mean"]),
-                    response_length=float(values["response_length/mean"]),
-                    values={k: float(v) for k, v in values.items() if isinstance(v, (int, float))},
-                )
-            except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+                step = int(record["step"])
+                values = {k: float(v) for k, v in record["data"].items() if isinstance(v, (int, float))}
+            except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
                 continue
-            steps = {s: e for s, e in steps.items() if s < step}
-            steps[step] = entry
-    return [steps[s] for s in sorted(steps)]
+            if all(name in values for name in needed):
+                steps = {s: v for s, v in steps.items() if s < step}
+                steps[step] = values
+    return dict(sorted(steps.items()))
+
+
+def next_attempt(directory: Path) -> Path:
+    """Name the metrics file of a new attempt: verl's file logger empties its file when it starts (tracking.py:541)."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / f"attempt-{len(list(directory.glob('attempt-*.jsonl'))) + 1:04d}.jsonl"

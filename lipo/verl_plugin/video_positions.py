@@ -130,8 +130,9 @@ def keep_times_in_vllm(qwen2_5_vl: Any) -> None:
     def _call_hf_processor(self: Any, prompt: Any, mm_data: Any, mm_kwargs: Any, tok_kwargs: Any) -> Any:
         if videos := mm_data.get("videos"):
             frames, metadata = zip(*videos, strict=True)
-            mm_data = {**mm_data, "videos": list(frames), "video_metadata": list(metadata)}
-            mm_kwargs = {"do_sample_frames": False, **mm_kwargs}
+            mm_data = {**mm_data, "videos": list(frames)}
+            # Times that the caller passes to the processor are the same ones, and may stand there once only.
+            mm_kwargs = {"do_sample_frames": False, "video_metadata": list(metadata), **mm_kwargs}
         return original(self, prompt, mm_data, mm_kwargs, tok_kwargs)
 
     info.get_data_parser = get_data_parser

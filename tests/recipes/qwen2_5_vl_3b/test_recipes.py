@@ -10,6 +10,7 @@ import yaml
 from omegaconf import OmegaConf, open_dict
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import omega_conf_to_dataclass, validate_config
+from verl.utils.import_utils import load_extern_object
 
 from eval import EvalConfig
 from eval.scoring import find_scorer
@@ -17,6 +18,8 @@ from lipo.cli._recipes import find_recipe
 from lipo.cli.run import read_pipeline
 from lipo.common import LipoError, load_yaml
 from lipo.estimators import RULES
+from lipo.sft import compose as compose_sft
+from lipo.sft.dataset import TimedDataset
 from lipo.training import compose
 from lipo.training.preflight import _check_estimator
 from merge import MergeConfig
@@ -65,6 +68,19 @@ def test_verl_accepts_the_video_recipe(profile, rule):
     assert right["score"] == {"published": 2.0, "lipo": 1.0}[rule]
     assert config.algorithm.adv_estimator == {"published": "grpo_noise", "lipo": "lipo"}[rule]
     assert config.algorithm[config.algorithm.adv_estimator].max_length == 2048
+
+
+@pytest.mark.parametrize("file", [FOLDER / "video_sft.yaml", FOLDER.parent / "tiny/video_sft.yaml"])
+def test_verl_accepts_the_cold_start(file):
+    config = compose_sft(file)
+    for section in ("model", "engine", "optim", "checkpoint", "profiler"):
+        if section == "model":
+            # verl loads a model's tokenizer with its configuration; ours is at hand.
+            config.model.path = str(FOLDER.parent / "tiny/base")
+        omega_conf_to_dataclass(config[section])
+    assert load_extern_object(config.data.custom_cls.path, config.data.custom_cls.name) is TimedDataset
+    # The next stage's recipe starts where this one ends.
+    assert Path(config.lipo.export).name in file.read_text().split("model.path=")[1].split()[0]
 
 
 def test_the_tiny_video_recipe_takes_every_rule():

@@ -1,0 +1,57 @@
+"""Runs one of verl's trainers to its end, and finds its checkpoints."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lipo.common import LipoError
+from lipo.common.processes import supervised
+
+_POLL_SECONDS = 0.5
+
+
+def run_program(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], poll: Callable[[], None]
+) -> None:
+    """Run a trainer; its output goes to ``log.txt``.
+
+    Args:
+        command: Program and arguments.
+        directory: Of the run.
+        environment: The whole environment.
+        poll: Called about twice a second, and once after the end.
+
+    Raises:
+        LipoError: It ended with an error; the message quotes it and names the log.
+    """
+    log = directory / "log.txt"
+    start_of_log = log.stat().st_size if log.exists() else 0
+    with supervised(command, log, environment) as process:
+        while True:
+            ended = process.poll() is not None
+            poll()
+            if ended:
+                break
+            time.sleep(_POLL_SECONDS)
+    if process.returncode != 0:
+        raise LipoError(
+            f"training ended with status {process.returncode}: {_last_error(log, start_of_log)}",
+            f"see {log}; the same command continues from step {last_step(directory)}",
+        )
+
+
+def last_step(directory: Path) -> int:
+    """Step of the newest whole checkpoint; verl writes this file after the checkpoint itself."""
+    marker = directory / "latest_checkpointed_iteration.txt"
+    return int(marker.read_text(encoding="utf-8")) if marker.is_file() else 0
+
+
+def _last_error(log: Path, offset: int) -> str:
+    with log.open("rb") as file:
+        file.seek(offset)
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    errors = [line.strip() for line in lines if re.search(r"(^|\s|\.)[A-Z]\w*(Error|Exception)\b.*:", line)]
+    return (errors or lines or ["no output"])[-1][-500:]
