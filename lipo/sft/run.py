@@ -92,11 +92,11 @@ def _run_verl(
     on_cpu = config.trainer.device == "cpu"
     environment = program_environment(on_cpu, config.model.path, next_attempt(metrics))
     if on_cpu:
-        # One node: its processes need not be reached from others.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     with atomic_write(directory / "config.yaml") as file:
         file.write(OmegaConf.to_yaml(config))
-    command = [sys.executable, "-u", "-m", "torch.distributed.run", "--standalone"]
+    # One node: loopback, whatever its host name resolves to.
+    command = [sys.executable, "-u", "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
     command += [f"--nproc-per-node={config.trainer.n_gpus_per_node}", "-m", "lipo.sft.trainer"]
     command += ["--config-path", str(directory), "--config-name", "config"]
     command += [f"hydra.run.dir={directory}/hydra", "hydra.output_subdir=null"]
