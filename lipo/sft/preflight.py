@@ -6,11 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from lipo.common import LipoError, require_free_space
+from lipo.common import LipoError
 from lipo.common.storage import require_local
-
-_CHECKPOINT_COPIES = 8
-"""Bytes per model byte: float32 weights, two Adam moments and the export, for two checkpoints at once."""
+from lipo.training.preflight import require_room
 
 
 def check(config: DictConfig) -> None:
@@ -93,10 +91,7 @@ def steps_per_epoch(config: DictConfig, examples: int) -> int:
 
 
 def _check_export(config: DictConfig) -> None:
-    weights = sum(f.stat().st_size for f in Path(config.model.path).glob("*.safetensors"))
-    require_free_space(
-        Path(config.trainer.default_local_dir), _CHECKPOINT_COPIES * weights + 10**8, "the checkpoints of this run"
-    )
+    require_room(Path(config.trainer.default_local_dir), config.model.path)
     contents = config.checkpoint.save_contents
     if OmegaConf.select(config, "lipo.export") and "hf_model" not in contents:
         raise LipoError(

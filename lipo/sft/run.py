@@ -14,7 +14,7 @@ from lipo.sft.preflight import steps_per_epoch
 from lipo.training.environment import program_environment
 from lipo.training.export import export_model
 from lipo.training.metrics import next_attempt, read_steps
-from lipo.training.program import last_step, run_program
+from lipo.training.program import last_step, reporter, run_program
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,4 @@ def _run_verl(
     command += [f"--nproc-per-node={config.trainer.n_gpus_per_node}", "-m", "lipo.sft.trainer"]
     command += ["--config-path", str(directory), "--config-name", "config"]
     command += [f"hydra.run.dir={directory}/hydra", "hydra.output_subdir=null"]
-    reported = 0
-
-    def poll() -> None:
-        nonlocal reported
-        for entry in read_losses(metrics):
-            if entry.step > reported:
-                reported = entry.step
-                if on_step:
-                    on_step(entry)
-        if on_wait:
-            on_wait()
-
-    run_program(command, directory, environment, poll)
+    run_program(command, directory, environment, reporter(lambda: read_losses(metrics), on_step, on_wait))

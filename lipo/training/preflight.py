@@ -85,12 +85,24 @@ def _check_data(file: str, where: str, config: DictConfig) -> None:
 
 
 def _check_export(config: DictConfig) -> None:
-    directory = Path(config.trainer.default_local_dir)
-    weights = sum(f.stat().st_size for f in Path(config.actor_rollout_ref.model.path).glob("*.safetensors"))
-    require_free_space(directory, _CHECKPOINT_COPIES * weights + 10**8, "the checkpoints of this run")
+    require_room(Path(config.trainer.default_local_dir), config.actor_rollout_ref.model.path)
     contents = config.actor_rollout_ref.actor.checkpoint.save_contents
     if OmegaConf.select(config, "lipo.export") and "hf_model" not in contents:
         raise LipoError(
             f"actor_rollout_ref.actor.checkpoint.save_contents is {list(contents)}, nothing that lipo.export could use",
             "add hf_model to it",
         )
+
+
+def require_room(directory: Path, model: str) -> None:
+    """Make sure that the checkpoints of a run have room.
+
+    Args:
+        directory: Of the run.
+        model: Path or name of the model; of one that is not here yet only a little is asked for.
+
+    Raises:
+        LipoError: The disk is too full.
+    """
+    weights = sum(f.stat().st_size for f in Path(model).glob("*.safetensors"))
+    require_free_space(directory, _CHECKPOINT_COPIES * weights + 10**8, "the checkpoints of this run")

@@ -6,11 +6,48 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from lipo.common import LipoError
 from lipo.common.processes import supervised
 
 _POLL_SECONDS = 0.5
+
+
+class Step(Protocol):
+    """What a trainer reports of one step."""
+
+    @property
+    def step(self) -> int:
+        """Number of the step, from 1."""
+
+
+S = TypeVar("S", bound=Step)
+
+
+def reporter(
+    read: Callable[[], Sequence[S]], on_step: Callable[[S], None] | None, on_wait: Callable[[], None] | None
+) -> Callable[[], None]:
+    """Make the ``poll`` of :func:`run_program` that passes every step on, once.
+
+    Args:
+        read: Reads all steps so far, ascending.
+        on_step: Called for each finished step, those of earlier attempts included.
+        on_wait: Called at every poll.
+    """
+    reported = 0
+
+    def poll() -> None:
+        nonlocal reported
+        for entry in read():
+            if entry.step > reported:
+                reported = entry.step
+                if on_step:
+                    on_step(entry)
+        if on_wait:
+            on_wait()
+
+    return poll
 
 
 def run_program(

@@ -12,7 +12,7 @@ from lipo.common import atomic_write, only_one
 from lipo.training.environment import join_cluster, on_loopback, training_environment
 from lipo.training.export import export_model
 from lipo.training.metrics import StepMetrics, next_attempt, read_history
-from lipo.training.program import last_step, run_program
+from lipo.training.program import last_step, reporter, run_program
 
 
 def train(
@@ -80,16 +80,4 @@ def _run_verl(
         file.write(OmegaConf.to_yaml(joined))
     command = [sys.executable, "-u", "-m", "verl.trainer.main_ppo", "--config-path", str(directory)]
     command += ["--config-name", "config", f"hydra.run.dir={directory}/hydra", "hydra.output_subdir=null"]
-    reported = 0
-
-    def poll() -> None:
-        nonlocal reported
-        for entry in read_history(metrics):
-            if entry.step > reported:
-                reported = entry.step
-                if on_step:
-                    on_step(entry)
-        if on_wait:
-            on_wait()
-
-    run_program(command, directory, environment, poll)
+    run_program(command, directory, environment, reporter(lambda: read_history(metrics), on_step, on_wait))
