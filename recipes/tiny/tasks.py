@@ -2,8 +2,8 @@
 
 Every worked answer first reads the image, then reasons, then re-checks itself ``rechecks`` times, as reasoning
 models do. A *slip* is one misread symbol from which the rest follows consistently; the supervised base learns its
-rate, so that it errs at temperature 1 and reinforcement learning has something to improve. Slips are independent
-of the length of the answer: neither brevity nor verbosity is favoured.
+rate, so that it errs at temperature 1 and reinforcement learning has something to improve. A re-check finds a slip with
+probability ``FIND_RATE`` and then goes on with what is right: thinking longer pays as long as the first reading errs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image
 
@@ -20,7 +21,10 @@ from recipes.tiny.images import CELL, WIDTH, draw_bars, draw_text
 CODE_ALPHABET = "ABCDEFHKLMNPRTUXY2345789"
 BAR_NAMES = "ABCD"
 MAX_RECHECKS = 3
+FIND_RATE = 0.5
+"""Probability that a re-check finds a slip; it never spoils what is right."""
 
+_Reading = TypeVar("_Reading")
 _SPLIT_BUCKETS = {"train": range(80), "validation": range(80, 90), "test": range(90, 100)}
 
 
@@ -37,7 +41,7 @@ class Sample:
     reading: str
     """What a faultless reader writes down first; the target of the reading phase of training."""
     work: Callable[[int, random.Random | None], str]
-    """``work(rechecks, slip_rng)``: a full response; with a random state, one symbol is misread."""
+    """``work(rechecks, slip_rng)``: a full response; with a random state, one symbol is misread at first."""
 
 
 def _cells(rows: list[str]) -> str:
@@ -46,6 +50,18 @@ def _cells(rows: list[str]) -> str:
 
 def _respond(thought: str, answer: str) -> str:
     return f"<think>{thought}</think>\\boxed{{{answer}}}"
+
+
+def _readings(
+    right: _Reading, misread: Callable[[random.Random], _Reading], rechecks: int, slip: random.Random | None
+) -> list[_Reading]:
+    """What is read at first and at each re-check."""
+    if slip is None:
+        return [right] * (rechecks + 1)
+    readings = [misread(slip)]
+    for _ in range(rechecks):
+        readings.append(right if slip.random() < FIND_RATE else readings[-1])
+    return readings
 
 
 def _slip_digit(digit: int, rng: random.Random, low: int = 0) -> int:
@@ -63,25 +79,30 @@ def _arithmetic_steps(a: int, b: int, op: str) -> tuple[str, str]:
     return steps + f"{tens_a}-{tens_b}-{borrow}={tens_a - tens_b - borrow}", str(a - b)
 
 
+def _misread_number(a: int, b: int, op: str, slip: random.Random) -> tuple[int, int]:
+    if slip.random() < 0.5:
+        a = a // 10 * 10 + _slip_digit(a % 10, slip)
+    else:
+        b = b // 10 * 10 + _slip_digit(b % 10, slip)
+    return (b, a) if op == "-" and b > a else (a, b)
+
+
 def _work_arithmetic(a: int, b: int, op: str, rechecks: int, slip: random.Random | None) -> str:
-    if slip is not None:
-        if slip.random() < 0.5:
-            a = a // 10 * 10 + _slip_digit(a % 10, slip)
-        else:
-            b = b // 10 * 10 + _slip_digit(b % 10, slip)
-    if op == "-" and b > a:
-        a, b = b, a
-    steps, answer = _arithmetic_steps(a, b, op)
-    thought = f"{a}{op}{b}: {steps}"
-    if rechecks:
-        thought += f". so i think the answer is {answer}"
+    readings = _readings((a, b), lambda rng: _misread_number(a, b, op, rng), rechecks, slip)
     openings = (
+        "",
         ". wait, let me check it again. first i read the image: ",
         ". but let me verify this step by step. in the image i see ",
         ". hmm, let me be sure and do it once more: ",
     )
-    for n in range(rechecks):
-        thought += f"{openings[n]}{a}{op}{b}. the ones and then the tens: {steps}. so it is {answer}"
+    thought = answer = ""
+    for n, (first, second) in enumerate(readings):
+        steps, answer = _arithmetic_steps(first, second, op)
+        if n == 0:
+            thought = f"{first}{op}{second}: {steps}"
+            thought += f". so i think the answer is {answer}" if rechecks else ""
+        else:
+            thought += f"{openings[n]}{first}{op}{second}. the ones and then the tens: {steps}. so it is {answer}"
     return _respond(thought, answer)
 
 
@@ -113,29 +134,36 @@ def _make_arithmetic(rng: random.Random) -> tuple[str, Callable[[random.Random],
     return f"{a}{op}{b}", build
 
 
-def _work_chart(values: list[int], i: int, j: int, op: str, rechecks: int, slip: random.Random | None) -> str:
-    values = list(values)
-    if slip is not None:
-        k = slip.choice((i, j))
-        near = [v for v in (values[k] - 1, values[k] + 1) if 1 <= v <= 9]
-        values[k] = slip.choice(near)
-    reading = " ".join(f"{name}={value}" for name, value in zip(BAR_NAMES, values, strict=True))
+def _misread_bar(values: list[int], i: int, j: int, slip: random.Random) -> list[int]:
+    k = slip.choice((i, j))
+    near = slip.choice([v for v in (values[k] - 1, values[k] + 1) if 1 <= v <= 9])
+    return [*values[:k], near, *values[k + 1 :]]
+
+
+def _chart_step(values: list[int], i: int, j: int, op: str) -> tuple[str, str]:
     if op == "+":
-        answer, step = str(values[i] + values[j]), f"{values[i]}+{values[j]}={values[i] + values[j]}"
-    else:
-        high, low = max(values[i], values[j]), min(values[i], values[j])
-        answer, step = str(high - low), f"{high}-{low}={high - low}"
-    thought = f"{reading}: {step}"
-    if rechecks:
-        thought += f". so i think the answer is {answer}"
+        return f"{values[i]}+{values[j]}={values[i] + values[j]}", str(values[i] + values[j])
+    high, low = max(values[i], values[j]), min(values[i], values[j])
+    return f"{high}-{low}={high - low}", str(high - low)
+
+
+def _work_chart(values: list[int], i: int, j: int, op: str, rechecks: int, slip: random.Random | None) -> str:
     openings = (
+        "",
         ". wait, let me check it again. first i look at the bars: ",
         ". but let me verify this step by step. in the chart i see ",
         ". hmm, let me be sure and do it once more: ",
     )
-    for n in range(rechecks):
-        bars = f"the bar {BAR_NAMES[i]} is {values[i]} and the bar {BAR_NAMES[j]} is {values[j]}"
-        thought += f"{openings[n]}{reading}. {bars}: {step}. so it is {answer}"
+    thought = answer = ""
+    for n, seen in enumerate(_readings(values, lambda rng: _misread_bar(values, i, j, rng), rechecks, slip)):
+        reading = " ".join(f"{name}={value}" for name, value in zip(BAR_NAMES, seen, strict=True))
+        step, answer = _chart_step(seen, i, j, op)
+        if n == 0:
+            thought = f"{reading}: {step}"
+            thought += f". so i think the answer is {answer}" if rechecks else ""
+        else:
+            bars = f"the bar {BAR_NAMES[i]} is {seen[i]} and the bar {BAR_NAMES[j]} is {seen[j]}"
+            thought += f"{openings[n]}{reading}. {bars}: {step}. so it is {answer}"
     return _respond(thought, answer)
 
 
@@ -160,24 +188,29 @@ def _make_chart(rng: random.Random) -> tuple[str, Callable[[random.Random], Samp
     return f"{values}", build
 
 
+def _misread_code(code: str, slip: random.Random) -> str:
+    k = slip.randrange(len(code))
+    return code[:k] + slip.choice([c for c in CODE_ALPHABET if c != code[k]]) + code[k + 1 :]
+
+
 def _work_code(code: str, rechecks: int, slip: random.Random | None) -> str:
-    if slip is not None:
-        k = slip.randrange(len(code))
-        code = code[:k] + slip.choice([c for c in CODE_ALPHABET if c != code[k]]) + code[k + 1 :]
-    spaced = " ".join(code)
-    thought = spaced
-    if rechecks:
-        thought += f". so i think the text is {code}"
     openings = (
+        "",
         ". wait, let me check it again. first i look at the letters in the image: ",
         ". but let me verify this step by step. in the image i see ",
         ". hmm, let me be sure and read it once more: ",
     )
     places = ("first", "second", "third", "fourth", "fifth", "sixth")
-    for n in range(rechecks):
-        spelled = ", ".join(f"the {place} is {c}" for place, c in zip(places, code, strict=False))
-        thought += f"{openings[n]}{spaced}. {spelled}. so it is {code}"
-    return _respond(thought, code)
+    readings = _readings(code, lambda rng: _misread_code(code, rng), rechecks, slip)
+    thought = ""
+    for n, seen in enumerate(readings):
+        spaced = " ".join(seen)
+        if n == 0:
+            thought = spaced + (f". so i think the text is {seen}" if rechecks else "")
+        else:
+            spelled = ", ".join(f"the {place} is {c}" for place, c in zip(places, seen, strict=False))
+            thought += f"{openings[n]}{spaced}. {spelled}. so it is {seen}"
+    return _respond(thought, readings[-1])
 
 
 def _code_layout(code: str, rng: random.Random) -> list[str]:

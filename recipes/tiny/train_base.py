@@ -38,8 +38,8 @@ BASE = Path(__file__).parent / "base"
 
 RECHECK_SHARES = (0.25, 0.35, 0.25, 0.15)
 """Share of training answers with 0, 1, 2, 3 re-checks: about 28, 92, 148 and 202 tokens."""
-SLIP_RATE = 0.2
-"""Share of training answers with one misread symbol."""
+SLIP_RATE = 0.3
+"""Share of training answers with one symbol misread at first."""
 
 READING_SHARES = {"math": 0.3, "structured": 0.2, "ocr": 0.5}
 """Share of each task in the reading phase: letters take longer to learn than bars."""
