@@ -6,10 +6,11 @@ PY := .venv/bin/python
 SOURCES := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo reproduce test lint clean
 
 help:
 	@echo "make demo     train three experts with LIPO, merge them, evaluate, write a report"
+	@echo "make reproduce  the studies behind docs/results (many hours; QUICK=1: one of them, in little)"
 	@echo "make test     lint, check types, run every test"
 	@echo "make install  make .venv and install (demo and test do it by themselves)"
 	@echo "make lint     ruff and mypy only"
@@ -20,6 +21,18 @@ install:
 
 demo: install
 	@$(LIPO) demo
+
+STUDY := $(PY) -m recipes.tiny.study recipes/tiny/studies
+MERGE_STUDY := $(PY) -m recipes.tiny.merge_study recipes/tiny/studies
+reproduce: install
+ifdef QUICK
+	$(STUDY)/quick.yaml
+else
+	$(STUDY)/lengths.yaml
+	$(STUDY)/ablation.yaml
+	$(MERGE_STUDY)/merging.yaml
+	$(MERGE_STUDY)/amm_ablation.yaml
+endif
 
 lint: install
 	$(PY) -m ruff check $(SOURCES)

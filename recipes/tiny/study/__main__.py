@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-from lipo.common import LipoError, atomic_write, load_yaml
+from lipo.common import LipoError, load_yaml
 from recipes.tiny.study import runs as steps
 from recipes.tiny.study.collect import collect
 from recipes.tiny.study.config import Study, check
+from recipes.tiny.study.files import write_figures, write_pages
 from recipes.tiny.study.render import markdown, picture
 
 
@@ -26,7 +26,7 @@ def main() -> None:
         trainings = check(study)
         if not options.render:
             run(study, trainings)
-        render(study)
+        write_pages(study.results, markdown, picture)
     except LipoError as error:
         sys.exit(f"error: {error.what}\n  fix: {error.fix}")
     except KeyboardInterrupt:
@@ -42,21 +42,7 @@ def run(study: Study, trainings: list) -> None:
     for task in study.tasks:
         for seed in study.seeds:
             steps.evaluate(study, trainings, task, seed)
-    with atomic_write(study.results.with_suffix(".json")) as file:
-        json.dump(collect(study, trainings), file, indent=1)
-        file.write("\n")
-
-
-def render(study: Study) -> None:
-    """Write ``<results>.md`` and ``<results>.svg``."""
-    source = study.results.with_suffix(".json")
-    if not source.is_file():
-        raise LipoError(f"no results at {source}", "run the study without --render first")
-    results = json.loads(source.read_text("utf-8"))
-    for suffix, text in ((".md", markdown(results)), (".svg", picture(results))):
-        with atomic_write(study.results.with_suffix(suffix)) as file:
-            file.write(text)
-        print(study.results.with_suffix(suffix), flush=True)
+    write_figures(study.results, collect(study, trainings))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,9 @@ import numpy as np
 
 from lipo.common import LipoError
 from lipo.training import read_history
+from recipes.tiny.study.bootstrap import interval, resample
 from recipes.tiny.study.config import Run, Study
 from recipes.tiny.study.runs import BASE, answers_directory, training_directory
-
-RESAMPLES = 4000
-_SEED = 20251
 
 
 def collect(study: Study, runs: list[Run]) -> dict[str, Any]:
@@ -63,36 +61,20 @@ def _scores(study: Study, task: str, method: str) -> np.ndarray:
 def _figures(study: Study, scores: dict[str, np.ndarray], method: str) -> dict[str, Any]:
     ours, theirs = scores[method], scores[study.reference]
     means = np.concatenate([ours, theirs], axis=2)
-    resampled = _resample(means)
+    resampled = resample(means)
     accuracy, tokens, accuracy_reference, tokens_reference = resampled.T
     point = means.mean((0, 1))
     figures: dict[str, Any] = {
-        "accuracy": _interval(point[0], accuracy),
-        "tokens": _interval(point[1], tokens),
+        "accuracy": interval(point[0], accuracy),
+        "tokens": interval(point[1], tokens),
         "per_seed": [{"accuracy": float(a), "tokens": float(t)} for a, t in ours.mean(1)],
     }
     if method != study.reference:
-        difference = _interval(point[0] - point[2], accuracy - accuracy_reference)
+        difference = interval(point[0] - point[2], accuracy - accuracy_reference)
         figures["accuracy_difference"] = difference
-        figures["token_ratio"] = _interval(point[1] / point[3], tokens / tokens_reference)
+        figures["token_ratio"] = interval(point[1] / point[3], tokens / tokens_reference)
         figures["no_worse"] = difference["low"] >= -study.margin
     return figures
-
-
-def _resample(values: np.ndarray) -> np.ndarray:
-    """Means of bootstrap samples of (seeds, items, columns): (resamples, columns)."""
-    generator = np.random.default_rng(_SEED)
-    seeds, items, columns = values.shape
-    result = np.zeros((RESAMPLES, columns))
-    for i in range(RESAMPLES):
-        for seed in generator.integers(0, seeds, (seeds,)):
-            result[i] += values[seed, generator.integers(0, items, items)].mean(0) / seeds
-    return result
-
-
-def _interval(value: float, resampled: np.ndarray) -> dict[str, float]:
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def _curve(study: Study, run: Run) -> list[dict[str, float]]:

@@ -22,10 +22,10 @@ def markdown(results: dict[str, Any]) -> str:
             "|---|---|---|---|---|",
         ]
         for method, figures in methods.items():
-            cells = [f"`{method}`", _share(figures["accuracy"]), _number(figures["tokens"])]
+            cells = [f"`{method}`", share(figures["accuracy"]), number(figures["tokens"])]
             if "token_ratio" in figures:
                 verdict = ", no worse" if figures["no_worse"] else ""
-                cells += [_points(figures["accuracy_difference"]) + verdict, _change(figures["token_ratio"])]
+                cells += [points(figures["accuracy_difference"]) + verdict, _change(figures["token_ratio"])]
             else:
                 cells += ["–", "–"]
             lines.append("| " + " | ".join(cells) + " |")
@@ -33,15 +33,18 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _share(figure: dict[str, float]) -> str:
+def share(figure: dict[str, float]) -> str:
+    """Percent with interval."""
     return f"{100 * figure['value']:.1f} % ({100 * figure['low']:.1f} – {100 * figure['high']:.1f})"
 
 
-def _number(figure: dict[str, float]) -> str:
+def number(figure: dict[str, float]) -> str:
+    """A count with interval."""
     return f"{figure['value']:.1f} ({figure['low']:.1f} – {figure['high']:.1f})"
 
 
-def _points(figure: dict[str, float]) -> str:
+def points(figure: dict[str, float]) -> str:
+    """A difference of shares in points, with interval."""
     return f"{100 * figure['value']:+.1f} ({100 * figure['low']:+.1f} to {100 * figure['high']:+.1f})"
 
 
@@ -52,9 +55,6 @@ def _change(figure: dict[str, float]) -> str:
 
 def picture(results: dict[str, Any]) -> str:
     """Response tokens per training step, and accuracy against tokens on held-out items, one column per task."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     tasks, methods = results["tasks"], list(results["study"]["methods"])
@@ -62,7 +62,7 @@ def picture(results: dict[str, Any]) -> str:
     figure = Figure(figsize=(4.6 * len(tasks), 6.6), layout="constrained")
     axes = figure.subplots(2, len(tasks), squeeze=False)
     for column, (task, cells) in enumerate(tasks.items()):
-        curves, points = axes[0][column], axes[1][column]
+        curves, held_out = axes[0][column], axes[1][column]
         for method in methods:
             for seed in results["study"]["seeds"]:
                 steps = results["curves"][f"{task}-{method}-{seed}"]
@@ -72,30 +72,43 @@ def picture(results: dict[str, Any]) -> str:
                 )
         curves.set(title=task, xlabel="training step", ylabel="mean response tokens", ylim=(0, None))
         curves.legend(frameon=False, fontsize=8)
-        for method, cell in cells.items():
-            tokens, accuracy = cell["tokens"], cell["accuracy"]
-            points.errorbar(
-                [tokens["value"]],
-                [100 * accuracy["value"]],
-                xerr=[[tokens["value"] - tokens["low"]], [tokens["high"] - tokens["value"]]],
-                yerr=[[100 * (accuracy["value"] - accuracy["low"])], [100 * (accuracy["high"] - accuracy["value"])]],
-                fmt="o",
-                color=colours[method],
-                capsize=2,
-            )
-            points.annotate(
-                method,
-                (tokens["value"], 100 * accuracy["value"]),
-                xytext=(5, 5),
-                textcoords="offset points",
-                fontsize=8,
-            )
-        points.set(xlabel="mean response tokens, held-out", ylabel="accuracy (%)")
-        points.margins(x=0.2, y=0.2)
-    for axis in axes.flat:
+        scatter(held_out, cells, colours)
+    return svg(figure)
+
+
+def scatter(axis: Any, cells: dict[str, Any], colours: dict[str, str]) -> None:
+    """Accuracy against tokens with both intervals, a point per model.
+
+    Args:
+        axis: matplotlib's.
+        cells: Model → figures ``accuracy`` and ``tokens``.
+        colours: Of some of the models.
+    """
+    for name, cell in cells.items():
+        tokens, accuracy = cell["tokens"], cell["accuracy"]
+        axis.errorbar(
+            [tokens["value"]],
+            [100 * accuracy["value"]],
+            xerr=[[tokens["value"] - tokens["low"]], [tokens["high"] - tokens["value"]]],
+            yerr=[[100 * (accuracy["value"] - accuracy["low"])], [100 * (accuracy["high"] - accuracy["value"])]],
+            fmt="o",
+            color=colours.get(name, _COLOURS[1]),
+            capsize=2,
+        )
+        axis.annotate(
+            name, (tokens["value"], 100 * accuracy["value"]), xytext=(5, 5), textcoords="offset points", fontsize=8
+        )
+    axis.set(xlabel="mean response tokens, held-out", ylabel="accuracy (%)")
+    axis.margins(x=0.2, y=0.2)
+
+
+def svg(figure: Any) -> str:
+    """Draw a matplotlib figure; the same figures give the same bytes."""
+    import matplotlib
+
+    for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "lipo", "svg.fonttype": "none"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    # The same figures give the same bytes.
     return re.sub(r"[ \t]+\n", "\n", stream.getvalue())

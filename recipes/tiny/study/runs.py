@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-from lipo.common import LipoError, atomic_write
+from lipo.common import atomic_write
+from recipes.tiny.study.commands import lipo, python
 from recipes.tiny.study.config import Run, Study
 
 BASE = "base"
@@ -16,12 +15,12 @@ MODEL = "recipes/tiny/base"
 
 def make_data(study: Study) -> None:
     """Write the tasks' data; held-out items come from seeds that training never uses."""
-    _call("-m", "recipes.tiny.make_data", "--out", str(_data(study)), f"--test={study.test_items}")
+    python("-m", "recipes.tiny.make_data", "--out", str(_data(study)), f"--test={study.test_items}")
 
 
 def train(study: Study, run: Run) -> None:
     """Train one model, or continue its training; returns at once where it is finished."""
-    _lipo("train", f"recipes/tiny/{run.task}.yaml", *training_overrides(study, run))
+    lipo("train", f"recipes/tiny/{run.task}.yaml", *training_overrides(study, run))
 
 
 def training_overrides(study: Study, run: Run) -> list[str]:
@@ -57,7 +56,7 @@ def evaluate(study: Study, runs: list[Run], task: str, seed: int) -> None:
     file = study.out / f"eval-{task}-{seed}.yaml"
     with atomic_write(file) as stream:
         json.dump(recipe, stream, indent=1)  # JSON is YAML.
-    _lipo("eval", str(file))
+    lipo("eval", str(file))
 
 
 def training_directory(study: Study, run: Run) -> Path:
@@ -77,13 +76,3 @@ def answers_directory(study: Study, task: str, seed: int) -> Path:
 
 def _data(study: Study) -> Path:
     return study.out / f"data-{study.test_items}"
-
-
-def _lipo(*arguments: str) -> None:
-    _call("-c", "from lipo.cli import main; main()", *arguments)
-
-
-def _call(*arguments: str) -> None:
-    status = subprocess.run([sys.executable, *arguments], check=False).returncode  # noqa: S603 (ours, no shell)
-    if status:
-        raise LipoError(f"a step of the study ended with status {status}", "see above; the same command continues")

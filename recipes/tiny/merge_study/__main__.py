@@ -1,0 +1,51 @@
+"""Run a study of merging, or only redraw it from its JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from lipo.common import LipoError, load_yaml
+from recipes.tiny.merge_study import runs as steps
+from recipes.tiny.merge_study.collect import collect
+from recipes.tiny.merge_study.config import MergeStudy, check
+from recipes.tiny.merge_study.render import markdown, picture
+from recipes.tiny.study.files import write_figures, write_pages
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m recipes.tiny.merge_study", description=__doc__)
+    parser.add_argument("recipe", type=Path, help="YAML file, such as recipes/tiny/studies/merging.yaml")
+    parser.add_argument("overrides", nargs="*", help="key=value")
+    parser.add_argument("--render", action="store_true", help="only write table and picture anew from the JSON")
+    options = parser.parse_args()
+    try:
+        study = load_yaml(MergeStudy, options.recipe, options.overrides)
+        if not options.render:
+            check(study)
+            write_figures(study.results, run(study))
+        write_pages(study.results, markdown, picture)
+    except LipoError as error:
+        sys.exit(f"error: {error.what}\n  fix: {error.fix}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command continues")
+
+
+def run(study: MergeStudy) -> dict:
+    """Data; per seed all merges, the choice of scales on validation items, and the comparison on held-out ones."""
+    steps.make_data(study)
+    scales = {}
+    for number, seed in enumerate(study.seeds, 1):
+        print(f"seed {number} of {len(study.seeds)}: {seed}", flush=True)
+        steps.evaluate(study, "validation", seed, steps.merge_all(study, seed))
+        scales[seed] = steps.choose_scales(study, seed)
+        print(f"scales: {json.dumps(scales[seed])}", flush=True)
+        steps.evaluate(study, "test", seed, steps.compared(study, seed, scales[seed]))
+    return collect(study, scales)
+
+
+if __name__ == "__main__":
+    main()

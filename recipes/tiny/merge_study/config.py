@@ -1,0 +1,62 @@
+"""What a study of merging compares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lipo.common import LipoError, option
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+@dataclass(frozen=True)
+class MergeStudy:
+    """Merge methods × scales × seeds; paths are relative to the working directory."""
+
+    title: str = option(help="Heading of the results.")
+    out: Path = option(help="Directory of data, merged models and answers; a second run continues there.")
+    results: Path = option(help="Stem of the result files: <results>.json, .md and .svg.")
+    tasks: list[str] = option(help="Tasks of the experts: math, structured, ocr.")
+    seeds: list[int] = option(help="Seeds of the experts' trainings; also of merging and of evaluation.")
+    experts: str = option(help="Directory of an expert, with {task} and {seed} in it.")
+    methods: Mapping[str, Mapping[str, Any]] = option(help="Name to method and its options, without the scale.")
+    reference: str = option(help="The method that the others are compared with.")
+    scales: list[float] = option(help="Factors to choose from, for every method alike.")
+    others: Mapping[str, str] = option(factory=dict, help="Further models: name to directory, with {seed} in it.")
+    validation_items: int = option(100, help="Items per task by which the scale is chosen.", minimum=10)
+    test_items: int = option(400, help="Held-out items per task.", minimum=10)
+    samples: int = option(1, help="Responses per held-out item.", minimum=1)
+
+
+def check(study: MergeStudy) -> None:
+    """Refuse what cannot work, before anything is merged.
+
+    Raises:
+        LipoError: Nothing to compare, a name that cannot be a file's, or a model that is not there.
+    """
+    if not (study.tasks and study.seeds and study.methods and study.scales):
+        raise LipoError("the study has no task, seed, method or scale", "name at least one of each")
+    if study.reference not in study.methods:
+        raise LipoError(f"reference is '{study.reference}'", f"use one of {', '.join(study.methods)}")
+    taken = {"base", "average", *(expert(task) for task in study.tasks)}
+    for name in (*study.tasks, *study.methods, *study.others):
+        if not _NAME.fullmatch(name) or name in taken:
+            raise LipoError(f"'{name}' cannot name a task, method or model", "use letters, digits, '_'; none twice")
+    for name, options in study.methods.items():
+        if "method" not in options or "scale" in options:
+            raise LipoError(f"methods.{name} has no method, or a scale", "write method: NAME; scales are the study's")
+    places = [(study.experts, task, seed) for task in study.tasks for seed in study.seeds]
+    places += [(pattern, "", seed) for pattern in study.others.values() for seed in study.seeds]
+    for pattern, task, seed in places:
+        place = Path(pattern.format(task=task, seed=seed))
+        if not (place / "config.json").is_file():
+            raise LipoError(f"no model in {place}", "train it first, see the head of the study's recipe")
+
+
+def expert(task: str) -> str:
+    """Label of a task's expert."""
+    return f"{task}_expert"

@@ -1,0 +1,121 @@
+"""Merges and evaluates, with the same commands that a user types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lipo.common import LipoError, atomic_write
+from recipes.tiny.merge_study.config import MergeStudy, expert
+from recipes.tiny.study.commands import lipo, python
+from recipes.tiny.study.runs import BASE, MODEL
+
+
+def label_of(method: str) -> str:
+    """Label of a method's merge among the evaluated models."""
+    return f"merged_{method}"
+
+
+def make_data(study: MergeStudy) -> None:
+    """Write the items; the three splits share no content."""
+    sizes = (f"--validation={study.validation_items}", f"--test={study.test_items}")
+    python("-m", "recipes.tiny.make_data", "--out", str(_data(study)), *sizes)
+
+
+def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
+    """Merge with every method and scale.
+
+    Returns:
+        Label ``<method>-<scale>`` → directory.
+    """
+    experts = {task: study.experts.format(task=task, seed=seed) for task in study.tasks}
+    models = {}
+    for name, options in study.methods.items():
+        for scale in study.scales:
+            label = _label(name, scale)
+            models[label] = study.out / "merged" / str(seed) / label
+            recipe = {
+                "method": options["method"],
+                "base": MODEL,
+                "experts": experts,
+                "out": str(models[label]),
+                "options": {**{k: v for k, v in options.items() if k != "method"}, "scale": scale},
+                "seed": seed,
+            }
+            lipo("merge", str(_write(study.out / "recipes" / f"{seed}-{label}.yaml", recipe)))
+    return models
+
+
+def evaluate(study: MergeStudy, split: str, seed: int, models: Mapping[str, str | Path]) -> None:
+    """Answer the items of one split with the base and with ``models``."""
+    recipe = {
+        "title": f"{study.title}: {split}, seed {seed}",
+        "out": str(_answers(study, split, seed)),
+        "baseline": BASE,
+        "models": {BASE: MODEL} | {label: str(path) for label, path in models.items()},
+        "benchmarks": {t: {"source": f"{_data(study)}/{t}_{split}.parquet", "scorer": t} for t in study.tasks},
+        "sampling": {
+            "temperature": 1.0,
+            "max_tokens": 288,
+            "samples": study.samples if split == "test" else 1,
+            "seed": seed,
+        },
+        "engine": {"dtype": "float32", "max_model_len": 384},
+    }
+    lipo("eval", str(_write(study.out / "recipes" / f"{seed}-{split}.yaml", recipe)))
+
+
+def choose_scales(study: MergeStudy, seed: int) -> dict[str, float]:
+    """Choose every method's scale by its mean accuracy over the validation items; of equals, the fewest tokens."""
+
+    def merit(name: str, scale: float) -> tuple[float, float]:
+        scores = read_scores(study, "validation", seed, _label(name, scale)).mean((0, 1))
+        return float(scores[0]), -float(scores[1])
+
+    return {name: max(study.scales, key=lambda scale: merit(name, scale)) for name in study.methods}
+
+
+def compared(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[str, str | Path]:
+    """Models of the comparison: experts, others, and of every method the merge with the chosen scale."""
+    merged = study.out / "merged" / str(seed)
+    return (
+        {expert(task): study.experts.format(task=task, seed=seed) for task in study.tasks}
+        | {name: pattern.format(task="", seed=seed) for name, pattern in study.others.items()}
+        | {label_of(name): merged / _label(name, scale) for name, scale in scales.items()}
+    )
+
+
+def read_scores(study: MergeStudy, split: str, seed: int, label: str) -> np.ndarray:
+    """Accuracy and tokens of every item, (tasks, items, 2), averaged over an item's responses."""
+    items, samples = (study.test_items, study.samples) if split == "test" else (study.validation_items, 1)
+    tasks = np.zeros((len(study.tasks), items, 2))
+    for place, task in zip(tasks, study.tasks, strict=True):
+        file = _answers(study, split, seed) / "scores" / label / f"{task}.jsonl"
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        if len(rows) != items * samples:
+            raise LipoError(f"{file} has {len(rows)} rows", "run the study to its end first")
+        for row in rows:
+            place[row["item"]] += np.array([row["correct"], row["tokens"]]) / samples
+    return tasks
+
+
+def _label(name: str, scale: float) -> str:
+    return f"{label_of(name)}-{scale:g}"
+
+
+def _data(study: MergeStudy) -> Path:
+    return study.out / f"data-{study.validation_items}-{study.test_items}"
+
+
+def _answers(study: MergeStudy, split: str, seed: int) -> Path:
+    return study.out / "eval" / f"{split}-{seed}"
+
+
+def _write(file: Path, recipe: Mapping[str, Any]) -> Path:
+    with atomic_write(file) as stream:
+        json.dump(recipe, stream, indent=1)  # JSON is YAML.
+    return file

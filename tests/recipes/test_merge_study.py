@@ -1,0 +1,131 @@
+import dataclasses
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lipo.common import LipoError, load_yaml
+from recipes.tiny.merge_study.collect import collect
+from recipes.tiny.merge_study.config import MergeStudy, check
+from recipes.tiny.merge_study.render import markdown, picture
+from recipes.tiny.merge_study.runs import choose_scales, compared
+
+TASKS = ["math", "ocr"]
+
+
+@pytest.fixture
+def study(tmp_path):
+    return MergeStudy(
+        title="T",
+        out=tmp_path,
+        results=tmp_path / "results",
+        tasks=TASKS,
+        seeds=[1, 2],
+        experts=f"{tmp_path}/experts/{{task}}-{{seed}}",
+        methods={"mean": {"method": "average"}, "ties": {"method": "ties", "density": 0.2}},
+        reference="mean",
+        scales=[0.5, 1.0],
+        validation_items=10,
+        test_items=20,
+        samples=2,
+    )
+
+
+def write_scores(study, split, seed, label, right, tokens):
+    """The first ``right`` of ten items are right, in every task."""
+    items, samples = (study.test_items, 2) if split == "test" else (study.validation_items, 1)
+    for task in study.tasks:
+        rows = [
+            {"item": item, "sample": sample, "correct": float(item % 10 < right), "tokens": tokens}
+            for item in range(items)
+            for sample in range(samples)
+        ]
+        file = study.out / f"eval/{split}-{seed}/scores/{label}/{task}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_scales_are_chosen_on_validation_items(study):
+    for label, right, tokens in (("mean-0.5", 7, 30), ("mean-1", 7, 20), ("ties-0.5", 9, 50), ("ties-1", 8, 10)):
+        write_scores(study, "validation", 1, f"merged_{label}", right, tokens)
+    # Held-out items would say otherwise.
+    write_scores(study, "test", 1, "merged_ties-1", 10, 10)
+    assert choose_scales(study, 1) == {"mean": 1.0, "ties": 0.5}
+    models = compared(study, 1, {"mean": 1.0, "ties": 0.5})
+    assert models["merged_ties"] == study.out / "merged/1/merged_ties-0.5"
+    assert models["math_expert"] == f"{study.out}/experts/math-1"
+
+
+@pytest.fixture
+def results(study):
+    for seed in study.seeds:
+        for label, right, tokens in (("base", 5, 100), ("math_expert", 8, 30), ("ocr_expert", 6, 40)):
+            write_scores(study, "test", seed, label, right, tokens)
+        write_scores(study, "test", seed, "merged_mean", 7, 30)
+        write_scores(study, "test", seed, "merged_ties", 7 + seed, 20)
+    return collect(study, {1: {"mean": 0.5, "ties": 1.0}, 2: {"mean": 0.5, "ties": 0.5}})
+
+
+def test_figures(results):
+    ties = results["models"]["merged_ties"]
+    assert set(ties) == {*TASKS, "average"}
+    assert ties["average"]["accuracy"]["value"] == pytest.approx(0.85)
+    assert ties["average"]["difference"]["value"] == pytest.approx(0.15)
+    assert ties["average"]["tokens"] == {"value": 20.0, "low": 20.0, "high": 20.0}
+    # The interval covers what other seeds could give: 80 and 90 %.
+    assert ties["math"]["accuracy"]["low"] < 0.8 < 0.9 < ties["math"]["accuracy"]["high"]
+    assert results["scales"] == {"mean": [0.5, 0.5], "ties": [1.0, 0.5]}
+    assert json.loads(json.dumps(results)) == results
+
+
+def test_table_and_picture_come_from_the_json_alone(results):
+    table = markdown(results).splitlines()
+    assert table[0].startswith("| model | math | ocr | average accuracy")
+    (row,) = [line for line in table if line.startswith("| `ties`")]
+    assert "| 85.0 % · 20 | 85.0 % · 20 |" in row and "| +15.0 (" in row and row.endswith("| 1, 0.5 |")
+    (row,) = [line for line in table if line.startswith("| `mean`")]
+    assert "| 70.0 % · 30 |" in row and "| – | 0.5, 0.5 |" in row
+    assert picture(results) == picture(results)
+    assert all(np.isfinite(results["models"][m]["average"]["accuracy"]["value"]) for m in results["models"])
+
+
+def test_an_unfinished_study_is_refused(study):
+    write_scores(study, "test", 1, "base", 5, 100)
+    file = study.out / "eval/test-1/scores/base/ocr.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(LipoError, match="has 39 rows"):
+        collect(study, {1: {}, 2: {}})
+
+
+def make_experts(study):
+    for task in study.tasks:
+        for seed in study.seeds:
+            place = Path(study.experts.format(task=task, seed=seed))
+            place.mkdir(parents=True)
+            (place / "config.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reference": "amm"}, "reference is 'amm'"),
+        ({"scales": []}, "no task, seed, method or scale"),
+        ({"methods": {"mean": {"method": "average", "scale": 1.0}}}, "no method, or a scale"),
+        ({"methods": {"mean": {"method": "average"}, "average": {"method": "average"}}}, "'average' cannot name"),
+        ({"others": {"mixture": "nowhere/{seed}"}}, "no model in nowhere/1"),
+    ],
+)
+def test_bad_studies_are_refused(study, change, message):
+    make_experts(study)
+    check(study)
+    with pytest.raises(LipoError, match=message):
+        check(dataclasses.replace(study, **change))
+
+
+def test_shipped_studies_wait_for_their_experts():
+    for name in ("merging", "amm_ablation"):
+        study = load_yaml(MergeStudy, files("recipes") / "tiny/studies" / f"{name}.yaml")
+        with pytest.raises(LipoError, match="no model in runs/studies/lengths/models/math-lipo-1"):
+            check(study)
