@@ -89,6 +89,12 @@ def compared(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[
     )
 
 
+def norm_ratio(study: MergeStudy, seed: int, method: str, scale: float) -> float:
+    """‖merged change‖ / mean ‖expert's change‖, the median over the method's tensors, from the merge's manifest."""
+    manifest = study.out / "merged" / str(seed) / _label(method, scale) / "manifest.json"
+    return float(json.loads(manifest.read_text("utf-8"))["summary"]["median_norm_ratio"])
+
+
 def read_scores(study: MergeStudy, split: str, seed: int, label: str) -> np.ndarray:
     """Accuracy and tokens of every item, (tasks, items, 2), averaged over an item's responses."""
     items, samples = (study.test_items, study.samples) if split == "test" else (study.validation_items, 1)
