@@ -1,13 +1,12 @@
 import dataclasses
 import json
 import re
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lipo.common import LipoError, load_yaml
+from lipo.common import LipoError
 from recipes.tiny.study.bootstrap import interval, resample
 from recipes.tiny.study.collect import _on_front, collect
 from recipes.tiny.study.config import Run, Study, check
@@ -254,13 +253,3 @@ def test_a_model_of_other_settings_is_not_taken(study, trained, monkeypatch):
 def test_bad_studies_are_refused(study, change, message):
     with pytest.raises(LipoError, match=message):
         check(dataclasses.replace(study, **change))
-
-
-def test_shipped_studies_are_valid():
-    folder = files("recipes") / "tiny/studies"
-    recipes = [
-        path for path in folder.iterdir() if path.name.endswith(".yaml") and "\nexperts:" not in path.read_text()
-    ]
-    assert recipes
-    for recipe in recipes:
-        assert check(load_yaml(Study, recipe))

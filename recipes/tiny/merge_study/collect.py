@@ -24,8 +24,8 @@ def collect(study: MergeStudy, scales: Mapping[int, Mapping[str, float]]) -> dic
         scales: Chosen scales: seed → method → scale.
 
     Returns:
-        Plain data: ``scales``, ``norm_ratios``, ``verdicts``, and ``models`` → task or ``average`` → figures;
-        ``difference`` is the accuracy less the reference's.
+        Plain data: ``scales``, ``norm_ratios``, ``validation``, ``verdicts``, and ``models`` → task or ``average`` →
+        figures; ``difference`` is the accuracy less the reference's.
     """
     labels = [BASE, *(expert(task) for task in study.tasks), *study.others, *map(label_of, study.methods)]
     scores = {label: np.stack([read_scores(study, "test", s, label) for s in study.seeds]) for label in labels}
@@ -35,9 +35,21 @@ def collect(study: MergeStudy, scales: Mapping[int, Mapping[str, float]]) -> dic
         "norm_ratios": {
             name: [norm_ratio(study, seed, name, scales[seed][name]) for seed in study.seeds] for name in study.methods
         },
+        "validation": {name: _by_scale(study, name) for name in study.methods},
         "models": {label: _figures(study, scores[label], reference) for label in labels},
         "verdicts": _verdicts(study, scores) if study.subject else [],
     }
+
+
+def _by_scale(study: MergeStudy, method: str) -> list[dict[str, float]]:
+    """Mean accuracy and tokens over tasks, validation items and seeds, for every scale."""
+    result = []
+    for scale in study.scales:
+        label = label_of(method, scale)
+        means = [read_scores(study, "validation", seed, label).mean((0, 1)) for seed in study.seeds]
+        accuracy, tokens = np.mean(means, axis=0)
+        result.append({"scale": scale, "accuracy": round(float(accuracy), 6), "tokens": round(float(tokens), 6)})
+    return result
 
 
 def _verdicts(study: MergeStudy, scores: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from recipes.tiny.study.render import change, made_with, number, points, share
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Table, verdicts, and what they were made with."""
-    return "\n".join([table(results), verdicts(results), made_with(results)])
+    """Tables, verdicts, and what they were made with."""
+    return "\n".join([table(results), verdicts(results), by_scale(results), made_with(results)])
 
 
 def table(results: dict[str, Any]) -> str:
@@ -52,6 +52,16 @@ def verdicts(results: dict[str, Any]) -> str:
             f"better, or not inferior by more than {margin:g} point: {judged}."
         )
     return "\n".join([*lines, ""])
+
+
+def by_scale(results: dict[str, Any]) -> str:
+    """A row per method: accuracy and tokens on validation items at every scale, means over tasks and seeds."""
+    scales = results["study"]["scales"]
+    lines = ["| validation | " + " | ".join(f"{scale:g}" for scale in scales) + " |", "|---" * (len(scales) + 1) + "|"]
+    for method, cells in results["validation"].items():
+        shown = [f"{100 * cell['accuracy']:.1f} % · {cell['tokens']:.0f}" for cell in cells]
+        lines.append("| " + " | ".join([f"`{method}`", *shown]) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _name(label: str, results: dict[str, Any]) -> str:
