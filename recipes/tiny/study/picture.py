@@ -17,7 +17,7 @@ def picture(results: dict[str, Any]) -> str:
     from matplotlib.figure import Figure
 
     tasks, palette = results["tasks"], colours(results["study"])
-    figure = Figure(figsize=(4.6 * len(tasks), 9.4), layout="constrained")
+    figure = Figure(figsize=(max(7.0, 4.6 * len(tasks)), 9.4), layout="constrained")
     axes = figure.subplots(3, len(tasks), squeeze=False)
     for column, (task, cells) in enumerate(tasks.items()):
         if task in results["study"]["tasks"]:
