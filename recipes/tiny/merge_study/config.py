@@ -26,10 +26,14 @@ class MergeStudy:
     methods: Mapping[str, Mapping[str, Any]] = option(help="Name to method and its options, without the scale.")
     reference: str = option(help="The method that the others are compared with.")
     scales: list[float] = option(help="Factors to choose from, for every method alike.")
+    subject: str | None = option(
+        None, help="The method whose verdicts against every other and against the experts are given; null: none."
+    )
     others: Mapping[str, str] = option(factory=dict, help="Further models: name to directory, with {seed} in it.")
     validation_items: int = option(100, help="Items per task by which the scale is chosen.", minimum=10)
     test_items: int = option(400, help="Held-out items per task.", minimum=10)
     samples: int = option(1, help="Responses per held-out item.", minimum=1)
+    margin: float = option(0.01, help="Loss of accuracy that still counts as no worse.", minimum=0, maximum=1)
 
 
 def check(study: MergeStudy) -> None:
@@ -40,8 +44,9 @@ def check(study: MergeStudy) -> None:
     """
     if not (study.tasks and study.seeds and study.methods and study.scales):
         raise LipoError("the study has no task, seed, method or scale", "name at least one of each")
-    if study.reference not in study.methods:
-        raise LipoError(f"reference is '{study.reference}'", f"use one of {', '.join(study.methods)}")
+    for key, name in (("reference", study.reference), ("subject", study.subject)):
+        if name is not None and name not in study.methods:
+            raise LipoError(f"{key} is '{name}'", f"use one of {', '.join(study.methods)}")
     taken = {"base", "average", *(expert(task) for task in study.tasks)}
     for name in (*study.tasks, *study.methods, *study.others):
         if not _NAME.fullmatch(name) or name in taken:

@@ -1,32 +1,72 @@
-"""Table and picture of a study of merging, made from its JSON alone."""
+"""Table, verdicts and picture of a study of merging, made from its JSON alone."""
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from recipes.tiny.merge_study.collect import AVERAGE
 from recipes.tiny.merge_study.runs import label_of
-from recipes.tiny.study.render import number, points, scatter, share, svg
+from recipes.tiny.study.picture import scatter, svg
+from recipes.tiny.study.render import change, made_with, number, points, share
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """A row per model: accuracy and tokens by task, then on average, and against the reference."""
+    """Tables, verdicts, and what they were made with."""
+    return "\n".join([table(results), verdicts(results), by_scale(results), made_with(results)])
+
+
+def table(results: dict[str, Any]) -> str:
+    """A row per model: accuracy and tokens by task and on average, against the reference, scales and norm ratio."""
     study = results["study"]
-    names = {label_of(name): f"`{name}`" for name in study["methods"]}
+    names = {label_of(name): name for name in study["methods"]}
     tasks = study["tasks"]
     head = ["model", *tasks, "average accuracy", "average tokens", f"against {study['reference']}", "scales"]
+    head.append("‖τ_m‖ / mean ‖τ‖")
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for label, figures in results["models"].items():
-        cells = [names.get(label, label.replace("_", " "))]
+        cells = [_name(label, results)]
         cells += [f"{100 * figures[t]['accuracy']['value']:.1f} % · {figures[t]['tokens']['value']:.0f}" for t in tasks]
         average = figures[AVERAGE]
         cells += [share(average["accuracy"]), number(average["tokens"])]
-        method = label.removeprefix(label_of(""))
-        of_method = label in names
-        cells.append(points(average["difference"]) if of_method and method != study["reference"] else "–")
-        cells.append(", ".join(f"{scale:g}" for scale in results["scales"][method]) if of_method else "–")
+        method = names.get(label)
+        cells.append(points(average["difference"]) if method not in (None, study["reference"]) else "–")
+        if method is None:
+            cells += ["–", "–"]
+        else:
+            cells.append(", ".join(f"{scale:g}" for scale in results["scales"][method]))
+            cells.append(f"{statistics.median(results['norm_ratios'][method]):.2f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def verdicts(results: dict[str, Any]) -> str:
+    """A line per comparison of the subject."""
+    margin = 100 * results["study"]["margin"]
+    lines = []
+    for verdict in results["verdicts"]:
+        judged = "better" if verdict["better"] else "not inferior" if verdict["no_worse"] else "not shown"
+        lines.append(
+            f"- {_name(verdict['method'], results)} against {_name(verdict['other'], results)}, {verdict['task']}: "
+            f"accuracy {points(verdict['accuracy_difference'])} points, tokens {change(verdict['token_ratio'])}; "
+            f"better, or not inferior by more than {margin:g} point: {judged}."
+        )
+    return "\n".join([*lines, ""])
+
+
+def by_scale(results: dict[str, Any]) -> str:
+    """A row per method: accuracy and tokens on validation items at every scale, means over tasks and seeds."""
+    scales = results["study"]["scales"]
+    lines = ["| validation | " + " | ".join(f"{scale:g}" for scale in scales) + " |", "|---" * (len(scales) + 1) + "|"]
+    for method, cells in results["validation"].items():
+        shown = [f"{100 * cell['accuracy']:.1f} % · {cell['tokens']:.0f}" for cell in cells]
+        lines.append("| " + " | ".join([f"`{method}`", *shown]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _name(label: str, results: dict[str, Any]) -> str:
+    methods = {label_of(name): f"`{name}`" for name in results["study"]["methods"]}
+    return methods.get(label, label.replace("_", " "))
 
 
 def picture(results: dict[str, Any]) -> str:

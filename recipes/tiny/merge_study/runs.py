@@ -15,9 +15,9 @@ from recipes.tiny.study.commands import lipo, python
 from recipes.tiny.study.runs import BASE, MODEL
 
 
-def label_of(method: str) -> str:
-    """Label of a method's merge among the evaluated models."""
-    return f"merged_{method}"
+def label_of(method: str, scale: float | None = None) -> str:
+    """Label of a method's merge among the evaluated models; with a scale, among those to choose from."""
+    return f"merged_{method}" if scale is None else f"merged_{method}-{scale:g}"
 
 
 def make_data(study: MergeStudy) -> None:
@@ -36,7 +36,7 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
     models = {}
     for name, options in study.methods.items():
         for scale in study.scales:
-            label = _label(name, scale)
+            label = label_of(name, scale)
             models[label] = study.out / "merged" / str(seed) / label
             recipe = {
                 "method": options["method"],
@@ -73,7 +73,7 @@ def choose_scales(study: MergeStudy, seed: int) -> dict[str, float]:
     """Choose every method's scale by its mean accuracy over the validation items; of equals, the fewest tokens."""
 
     def merit(name: str, scale: float) -> tuple[float, float]:
-        scores = read_scores(study, "validation", seed, _label(name, scale)).mean((0, 1))
+        scores = read_scores(study, "validation", seed, label_of(name, scale)).mean((0, 1))
         return float(scores[0]), -float(scores[1])
 
     return {name: max(study.scales, key=lambda scale: merit(name, scale)) for name in study.methods}
@@ -85,8 +85,14 @@ def compared(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[
     return (
         {expert(task): study.experts.format(task=task, seed=seed) for task in study.tasks}
         | {name: pattern.format(task="", seed=seed) for name, pattern in study.others.items()}
-        | {label_of(name): merged / _label(name, scale) for name, scale in scales.items()}
+        | {label_of(name): merged / label_of(name, scale) for name, scale in scales.items()}
     )
+
+
+def norm_ratio(study: MergeStudy, seed: int, method: str, scale: float) -> float:
+    """‖merged change‖ / mean ‖expert's change‖, the median over the method's tensors, from the merge's manifest."""
+    manifest = study.out / "merged" / str(seed) / label_of(method, scale) / "manifest.json"
+    return float(json.loads(manifest.read_text("utf-8"))["summary"]["median_norm_ratio"])
 
 
 def read_scores(study: MergeStudy, split: str, seed: int, label: str) -> np.ndarray:
@@ -101,10 +107,6 @@ def read_scores(study: MergeStudy, split: str, seed: int, label: str) -> np.ndar
         for row in rows:
             place[row["item"]] += np.array([row["correct"], row["tokens"]]) / samples
     return tasks
-
-
-def _label(name: str, scale: float) -> str:
-    return f"{label_of(name)}-{scale:g}"
 
 
 def _data(study: MergeStudy) -> Path:

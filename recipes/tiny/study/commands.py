@@ -1,16 +1,26 @@
-"""Starts the commands that a user types."""
+"""Starts the commands that a user types, one after the other or side by side."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 from lipo.common import LipoError
+from lipo.common.processes import supervised
+
+_LIPO = ("-c", "from lipo.cli import main; main()")
+_POLL_SECONDS = 0.5
+_TAIL = 8
 
 
 def lipo(*arguments: str) -> None:
     """Run ``lipo …``, and stop the study where it fails."""
-    python("-c", "from lipo.cli import main; main()", *arguments)
+    python(*_LIPO, *arguments)
 
 
 def python(*arguments: str) -> None:
@@ -18,3 +28,50 @@ def python(*arguments: str) -> None:
     status = subprocess.run([sys.executable, *arguments], check=False).returncode  # noqa: S603 (ours, no shell)
     if status:
         raise LipoError(f"a step of the study ended with status {status}", "see above; the same command continues")
+
+
+def lipo_side_by_side(commands: Mapping[str, Sequence[str]], jobs: int, logs: Path) -> None:
+    """Run several ``lipo …``, each with its output in ``<logs>/<name>.txt``.
+
+    Where one fails, the end of its log is shown and the others go on. When this process ends, however it ends, so do
+    they and all that they started.
+
+    Args:
+        commands: Name to arguments, started in this order.
+        jobs: How many at a time.
+        logs: Directory of the logs.
+
+    Raises:
+        LipoError: One or more have failed; raised when all have ended.
+    """
+    waiting = [(name, [sys.executable, *_LIPO, *arguments]) for name, arguments in commands.items()]
+    waiting.reverse()
+    running: dict[str, tuple[subprocess.Popen[bytes], ExitStack, float]] = {}
+    failed = []
+    with ExitStack() as all_running:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                name, command = waiting.pop()
+                block = all_running.enter_context(ExitStack())
+                process = block.enter_context(supervised(command, logs / f"{name}.txt", os.environ))
+                running[name] = (process, block, time.monotonic())
+                print(f"{name}: started, see {logs / name}.txt", flush=True)
+            time.sleep(_POLL_SECONDS)
+            for name, (process, block, start) in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[name]
+                block.close()
+                spent = f"after {(time.monotonic() - start) / 60:.1f} minutes"
+                if process.returncode:
+                    failed.append(name)
+                    print(f"{name}: failed {spent}\n{_tail(logs / f'{name}.txt')}", flush=True)
+                else:
+                    print(f"{name}: done {spent}, {len(running) + len(waiting)} left", flush=True)
+    if failed:
+        raise LipoError(f"failed: {', '.join(failed)}", f"see above and {logs}; the same command continues")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text("utf-8", errors="replace").splitlines()
+    return "\n".join(f"    {line}" for line in lines[-_TAIL:])

@@ -10,6 +10,9 @@ from lipo.common import LipoError, option
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,40}")
 
+MIXTURE = "mixture"
+PARTS = ("math", "structured", "ocr")
+
 
 @dataclass(frozen=True)
 class Study:
@@ -18,11 +21,18 @@ class Study:
     title: str = option(help="Heading of the results.")
     out: Path = option(help="Directory of data, trainings and answers; a second run continues there.")
     results: Path = option(help="Stem of the result files: <results>.json, .md and .svg.")
-    tasks: list[str] = option(help="Recipes of recipes/tiny: math, structured, ocr.")
+    tasks: list[str] = option(help="Recipes of recipes/tiny: math, structured, ocr, or mixture, which is all three.")
     seeds: list[int] = option(help="Seeds of the order of prompts and of evaluation; one training per seed.")
     methods: dict[str, list[str]] = option(help="Name to Hydra overrides.")
     reference: str = option(help="The method that the others are compared with.")
+    subject: str | None = option(
+        None, help="The method whose verdicts against every other are given; null: of every method, against reference."
+    )
     overrides: list[str] = option(factory=list, help="Hydra overrides of every training.")
+    trainings: Path | None = option(
+        None, help="Directory of another study, with which trainings of equal settings are shared; null: out."
+    )
+    jobs: int = option(1, help="Trainings at a time; each takes about 7.5 GB of memory.", minimum=1, maximum=16)
     test_items: int = option(400, help="Held-out items per task.", minimum=10)
     samples: int = option(1, help="Responses per held-out item.", minimum=1)
     margin: float = option(0.01, help="Loss of accuracy that still counts as no worse.", minimum=0, maximum=1)
@@ -42,18 +52,27 @@ class Run:
         return f"{self.task}-{self.method}-{self.seed}"
 
 
+def parts(task: str) -> tuple[str, ...]:
+    """Tasks whose items a task trains and is tested on."""
+    return PARTS if task == MIXTURE else (task,)
+
+
 def check(study: Study) -> list[Run]:
-    """List the trainings, the reference's first.
+    """List the trainings: the first seed of every task before the second of any, the reference's first.
 
     Raises:
         LipoError: Nothing to compare, or a name that cannot be a file's.
     """
     if not (study.tasks and study.seeds and study.methods):
         raise LipoError("the study has no task, seed or method", "name at least one of each")
-    if study.reference not in study.methods:
-        raise LipoError(f"reference is '{study.reference}'", f"use one of {', '.join(study.methods)}")
+    for key, name in (("reference", study.reference), ("subject", study.subject)):
+        if name is not None and name not in study.methods:
+            raise LipoError(f"{key} is '{name}'", f"use one of {', '.join(study.methods)}")
     for name in (*study.tasks, *study.methods):
         if not _NAME.fullmatch(name):
             raise LipoError(f"'{name}' is no name of a task or method", "use letters, digits and '_'")
+    for key, values in (("tasks", study.tasks), ("seeds", study.seeds)):
+        if len(set(values)) < len(values):
+            raise LipoError(f"{key} are {values}", "name each once")
     methods = sorted(study.methods, key=lambda name: name != study.reference)
-    return [Run(task, method, seed) for task in study.tasks for seed in study.seeds for method in methods]
+    return [Run(task, method, seed) for seed in study.seeds for task in study.tasks for method in methods]

@@ -1,36 +1,89 @@
-"""Table and picture of a study, made from its JSON alone."""
+"""Table and verdicts of a study as Markdown, made from its JSON alone."""
 
 from __future__ import annotations
 
-import io
-import re
 from typing import Any
-
-_COLOURS = ("#555555", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """A table per task: accuracy, tokens, and both against the reference."""
-    study = results["study"]
-    reference = study["reference"]
+    """Tables, verdicts, and what they were made with."""
+    return "\n".join([table(results), verdicts(results), made_with(results)])
+
+
+def table(results: dict[str, Any], tasks: list[str] | None = None) -> str:
+    """A table per task: accuracy, tokens, both against the reference, and the place on the front.
+
+    Args:
+        results: Content of a study's JSON.
+        tasks: Which of its tasks; null: all.
+    """
+    reference = results["study"]["reference"]
+    head = [
+        "method",
+        "accuracy",
+        "tokens",
+        f"accuracy against {reference}",
+        f"tokens against {reference}",
+        "on the front",
+    ]
     lines = []
     for task, methods in results["tasks"].items():
-        lines += [
-            f"**{task}**",
-            "",
-            f"| method | accuracy | tokens | accuracy against {reference} | tokens against {reference} |",
-            "|---|---|---|---|---|",
-        ]
+        if tasks is not None and task not in tasks:
+            continue
+        lines += [f"**{task}**", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
         for method, figures in methods.items():
             cells = [f"`{method}`", share(figures["accuracy"]), number(figures["tokens"])]
             if "token_ratio" in figures:
                 verdict = ", no worse" if figures["no_worse"] else ""
-                cells += [points(figures["accuracy_difference"]) + verdict, _change(figures["token_ratio"])]
+                cells += [points(figures["accuracy_difference"]) + verdict, change(figures["token_ratio"])]
             else:
                 cells += ["–", "–"]
+            cells.append(f"{'yes' if figures['on_front'] else 'no'} ({100 * figures['front_share']:.0f} %)")
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
+
+
+def verdicts(results: dict[str, Any], tasks: list[str] | None = None) -> str:
+    """A line per comparison, in words; arguments as in :func:`table`."""
+    margin = 100 * results["study"]["margin"]
+    lines = []
+    for task, found in results["verdicts"].items():
+        for verdict in found if tasks is None or task in tasks else ():
+            ratio = verdict["token_ratio"]
+            fewer, least, most = (100 * (1 - ratio[key]) for key in ("value", "high", "low"))
+            direction = "below" if fewer >= 0 else "above"
+            if fewer < 0:
+                fewer, least, most = -fewer, -most, -least
+            lines.append(
+                f"- {task}: `{verdict['method']}` ends {fewer:.0f} % {direction} `{verdict['other']}` in tokens "
+                f"({least:.0f} to {most:.0f}); accuracy {points(verdict['accuracy_difference'])} points, "
+                f"not inferior by more than {margin:g}: {'yes' if verdict['no_worse'] else 'not shown'}."
+            )
+    return "\n".join([*lines, ""])
+
+
+def training_tokens(results: dict[str, Any]) -> str:
+    """Mean response tokens at the end of training by task: mean over seeds, and their range."""
+    tasks, methods = list(results["training"]), results["study"]["methods"]
+    lines = ["| method | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
+    lines += [
+        f"| `{method}` | " + " | ".join(number(results["training"][task][method]) for task in tasks) + " |"
+        for method in methods
+    ]
+    return "\n".join([*lines, ""])
+
+
+def made_with(results: dict[str, Any]) -> str:
+    """Command, seeds, items, base and versions, in a sentence each."""
+    study = results["study"]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    seeds = ", ".join(map(str, study["seeds"]))
+    return (
+        f"Made by `{results['command']}`: tasks {', '.join(study['tasks'])}; seeds {seeds}; {study['test_items']} "
+        f"held-out items per task, {study['samples']} response(s) each at temperature 1. Base: SHA-256 "
+        f"`{results['base'][:16]}…`. {versions}.\n"
+    )
 
 
 def share(figure: dict[str, float]) -> str:
@@ -48,67 +101,7 @@ def points(figure: dict[str, float]) -> str:
     return f"{100 * figure['value']:+.1f} ({100 * figure['low']:+.1f} to {100 * figure['high']:+.1f})"
 
 
-def _change(figure: dict[str, float]) -> str:
+def change(figure: dict[str, float]) -> str:
+    """A ratio as a change in percent, with interval."""
     value, low, high = (100 * (figure[key] - 1) for key in ("value", "low", "high"))
     return f"{value:+.0f} % ({low:+.0f} to {high:+.0f})"
-
-
-def picture(results: dict[str, Any]) -> str:
-    """Response tokens per training step, and accuracy against tokens on held-out items, one column per task."""
-    from matplotlib.figure import Figure
-
-    tasks, methods = results["tasks"], list(results["study"]["methods"])
-    colours = {"base": "#aaaaaa"} | {m: _COLOURS[i % len(_COLOURS)] for i, m in enumerate(methods)}
-    figure = Figure(figsize=(4.6 * len(tasks), 6.6), layout="constrained")
-    axes = figure.subplots(2, len(tasks), squeeze=False)
-    for column, (task, cells) in enumerate(tasks.items()):
-        curves, held_out = axes[0][column], axes[1][column]
-        for method in methods:
-            for seed in results["study"]["seeds"]:
-                steps = results["curves"][f"{task}-{method}-{seed}"]
-                label = method if seed == results["study"]["seeds"][0] else None
-                curves.plot(
-                    [s["step"] for s in steps], [s["tokens"] for s in steps], color=colours[method], label=label, lw=1.2
-                )
-        curves.set(title=task, xlabel="training step", ylabel="mean response tokens", ylim=(0, None))
-        curves.legend(frameon=False, fontsize=8)
-        scatter(held_out, cells, colours)
-    return svg(figure)
-
-
-def scatter(axis: Any, cells: dict[str, Any], colours: dict[str, str]) -> None:
-    """Accuracy against tokens with both intervals, a point per model.
-
-    Args:
-        axis: matplotlib's.
-        cells: Model → figures ``accuracy`` and ``tokens``.
-        colours: Of some of the models.
-    """
-    for name, cell in cells.items():
-        tokens, accuracy = cell["tokens"], cell["accuracy"]
-        axis.errorbar(
-            [tokens["value"]],
-            [100 * accuracy["value"]],
-            xerr=[[tokens["value"] - tokens["low"]], [tokens["high"] - tokens["value"]]],
-            yerr=[[100 * (accuracy["value"] - accuracy["low"])], [100 * (accuracy["high"] - accuracy["value"])]],
-            fmt="o",
-            color=colours.get(name, _COLOURS[1]),
-            capsize=2,
-        )
-        axis.annotate(
-            name, (tokens["value"], 100 * accuracy["value"]), xytext=(5, 5), textcoords="offset points", fontsize=8
-        )
-    axis.set(xlabel="mean response tokens, held-out", ylabel="accuracy (%)")
-    axis.margins(x=0.2, y=0.2)
-
-
-def svg(figure: Any) -> str:
-    """Draw a matplotlib figure; the same figures give the same bytes."""
-    import matplotlib
-
-    for axis in figure.axes:
-        axis.spines[["top", "right"]].set_visible(False)
-    stream = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "lipo", "svg.fonttype": "none"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return re.sub(r"[ \t]+\n", "\n", stream.getvalue())

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from lipo.common import atomic_write
-from recipes.tiny.study.commands import lipo, python
-from recipes.tiny.study.config import Run, Study
+from lipo.common import LipoError, atomic_write, sha256_file
+from recipes.tiny.study.commands import lipo, lipo_side_by_side, python
+from recipes.tiny.study.config import Run, Study, parts
 
 BASE = "base"
 MODEL = "recipes/tiny/base"
+
+
+def base_hash() -> str:
+    """SHA-256 of the base model's weights."""
+    return sha256_file(Path(__file__).parents[1] / "base" / "model.safetensors")
 
 
 def make_data(study: Study) -> None:
@@ -18,22 +24,62 @@ def make_data(study: Study) -> None:
     python("-m", "recipes.tiny.make_data", "--out", str(_data(study)), f"--test={study.test_items}")
 
 
-def train(study: Study, run: Run) -> None:
-    """Train one model, or continue its training; returns at once where it is finished."""
-    lipo("train", f"recipes/tiny/{run.task}.yaml", *training_overrides(study, run))
+def train_all(study: Study, runs: list[Run]) -> None:
+    """Train what is not trained yet, or continue it.
+
+    Raises:
+        LipoError: A training failed, or one of the same name was made with other settings or from another base.
+    """
+    base = base_hash()
+    for run in runs:
+        _keep_settings(study, run, base)
+    left = [run for run in runs if not model_directory(study, run).is_dir()]
+    print(f"{len(runs)} trainings, {len(runs) - len(left)} done before", flush=True)
+    commands = {run.name: ("train", f"recipes/tiny/{run.task}.yaml", *training_overrides(study, run)) for run in left}
+    if study.jobs > 1:
+        lipo_side_by_side(commands, study.jobs, study.out / "logs")
+        return
+    for number, (name, arguments) in enumerate(commands.items(), 1):
+        print(f"training {number} of {len(commands)}: {name}", flush=True)
+        lipo(*arguments)
+
+
+def _keep_settings(study: Study, run: Run, base: str) -> None:
+    """Write down what a training is made with, or compare with what it was made with."""
+    settings: dict[str, Any] = {"base": base, "seed": run.seed}
+    for override in (*study.overrides, *study.methods[run.method]):
+        key, _, value = override.lstrip("+").partition("=")
+        settings[key] = value
+    directory = training_directory(study, run)
+    file = directory / "study.json"
+    made = json.loads(file.read_text("utf-8")) if file.is_file() else None
+    if made == settings:
+        return
+    if made is not None or model_directory(study, run).exists():
+        changed = sorted(key for key in {*settings, *(made or {})} if (made or {}).get(key) != settings.get(key))
+        raise LipoError(
+            f"{run.name} was trained with other settings ({', '.join(changed)})",
+            f"remove {directory} and {model_directory(study, run)}, or choose another 'out'",
+        )
+    with atomic_write(file) as stream:
+        json.dump(settings, stream, indent=1)
 
 
 def training_overrides(study: Study, run: Run) -> list[str]:
     """Hydra overrides of one training."""
-    data = _data(study)
+    data, directory = _data(study), training_directory(study, run)
+    train, validation = (
+        ",".join(f"{data}/{part}_{split}.parquet" for part in parts(run.task)) for split in ("train", "validation")
+    )
     return [
         *study.overrides,
         *study.methods[run.method],
         f"data.seed={run.seed}",
-        f"data.train_files={data}/{run.task}_train.parquet",
-        f"data.val_files={data}/{run.task}_validation.parquet",
+        f"data.train_files=[{train}]",
+        f"data.val_files=[{validation}]",
         f"trainer.experiment_name={run.name}",
-        f"trainer.default_local_dir={training_directory(study, run)}",
+        f"trainer.default_local_dir={directory}",
+        f"trainer.rollout_data_dir={directory}/rollouts",
         f"lipo.export={model_directory(study, run)}",
     ]
 
@@ -48,7 +94,7 @@ def evaluate(study: Study, runs: list[Run], task: str, seed: int) -> None:
         "out": str(answers_directory(study, task, seed)),
         "baseline": BASE,
         "models": models,
-        "benchmarks": {task: {"source": f"{_data(study)}/{task}_test.parquet", "scorer": task}},
+        "benchmarks": {p: {"source": f"{_data(study)}/{p}_test.parquet", "scorer": p} for p in parts(task)},
         "sampling": {"temperature": 1.0, "max_tokens": 288, "samples": study.samples, "seed": seed},
         "engine": {"dtype": "float32", "max_model_len": 384},
         "margin": study.margin,
@@ -60,13 +106,13 @@ def evaluate(study: Study, runs: list[Run], task: str, seed: int) -> None:
 
 
 def training_directory(study: Study, run: Run) -> Path:
-    """Where verl's checkpoints and metrics are."""
-    return study.out / "training" / run.name
+    """Where verl's checkpoints, metrics and rollouts are."""
+    return (study.trainings or study.out) / "training" / run.name
 
 
 def model_directory(study: Study, run: Run) -> Path:
     """Where the trained model is."""
-    return study.out / "models" / run.name
+    return (study.trainings or study.out) / "models" / run.name
 
 
 def answers_directory(study: Study, task: str, seed: int) -> Path:

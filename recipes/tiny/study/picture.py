@@ -1,0 +1,106 @@
+"""Picture of a study, made from its JSON alone."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import numpy as np
+
+_COLOURS = ("#555555", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_FAINT = "#bbbbbb"
+
+
+def picture(results: dict[str, Any]) -> str:
+    """Tokens and accuracy by training step, and accuracy against tokens on held-out items; one column per task."""
+    from matplotlib.figure import Figure
+
+    tasks, palette = results["tasks"], colours(results["study"])
+    figure = Figure(figsize=(max(7.0, 4.6 * len(tasks)), 9.4), layout="constrained")
+    axes = figure.subplots(3, len(tasks), squeeze=False)
+    for column, (task, cells) in enumerate(tasks.items()):
+        if task in results["study"]["tasks"]:
+            _curves(axes[0][column], results, task, "tokens", 1, palette)
+            _curves(axes[1][column], results, task, "accuracy", 100, palette)
+            axes[0][column].set(ylabel="mean response tokens", ylim=(0, None))
+            axes[1][column].set(ylabel="accuracy of rollouts (%)")
+        else:
+            axes[0][column].set_axis_off()
+            axes[1][column].set_axis_off()
+        axes[0][column].set_title(task)
+        scatter(axes[2][column], cells, palette)
+        front(axes[2][column], cells)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    axes[0][0].legend(handles, labels, frameon=False, fontsize=8)
+    return svg(figure)
+
+
+def colours(study: dict[str, Any]) -> dict[str, str]:
+    """A colour for each method; of many methods, only for the reference, LIPO and the subject."""
+    methods = list(study["methods"])
+    if len(methods) > len(_COLOURS):
+        chosen = (study["reference"], "lipo", study.get("subject"))
+        methods = [method for method in methods if method in chosen]
+    return {"base": "#000000"} | dict(zip(methods, _COLOURS, strict=False))
+
+
+def _curves(axis: Any, results: dict[str, Any], task: str, key: str, factor: float, palette: dict[str, str]) -> None:
+    """Mean over seeds by training step, with a band from the smallest to the largest."""
+    study = results["study"]
+    for method in sorted(study["methods"], key=lambda name: name in palette):
+        runs = [results["curves"][f"{task}-{method}-{seed}"] for seed in study["seeds"]]
+        length = min(map(len, runs))
+        values = factor * np.array([[step[key] for step in run[:length]] for run in runs])
+        steps = [step["step"] for step in runs[0][:length]]
+        known = method in palette
+        colour = palette.get(method, _FAINT)
+        axis.plot(steps, values.mean(0), color=colour, label=method if known else None, lw=1.4 if known else 0.7)
+        if known and len(runs) > 1:
+            axis.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.18, lw=0)
+    axis.set(xlabel="training step")
+
+
+def scatter(axis: Any, cells: dict[str, Any], palette: dict[str, str]) -> None:
+    """Accuracy against tokens with both intervals, a point per model.
+
+    Args:
+        axis: matplotlib's.
+        cells: Model → figures ``accuracy`` and ``tokens``.
+        palette: Colours of some of the models.
+    """
+    for name, cell in cells.items():
+        tokens, accuracy = cell["tokens"], cell["accuracy"]
+        axis.errorbar(
+            [tokens["value"]],
+            [100 * accuracy["value"]],
+            xerr=[[tokens["value"] - tokens["low"]], [tokens["high"] - tokens["value"]]],
+            yerr=[[100 * (accuracy["value"] - accuracy["low"])], [100 * (accuracy["high"] - accuracy["value"])]],
+            fmt="o",
+            color=palette.get(name, "#888888"),
+            capsize=2,
+            elinewidth=0.8,
+        )
+        axis.annotate(
+            name, (tokens["value"], 100 * accuracy["value"]), xytext=(4, 4), textcoords="offset points", fontsize=7
+        )
+    axis.set(xlabel="mean response tokens, held-out", ylabel="accuracy (%)")
+    axis.margins(x=0.2, y=0.2)
+
+
+def front(axis: Any, cells: dict[str, Any]) -> None:
+    """Draw the Pareto front: what no other model beats in both accuracy and tokens."""
+    corners = sorted((c["tokens"]["value"], 100 * c["accuracy"]["value"]) for c in cells.values() if c["on_front"])
+    axis.plot(*zip(*corners, strict=True), ":", color="#555555", lw=1, zorder=0)
+
+
+def svg(figure: Any) -> str:
+    """Draw a matplotlib figure; the same figures give the same bytes."""
+    import matplotlib
+
+    for axis in figure.axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "lipo", "svg.fonttype": "none"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return re.sub(r"[ \t]+\n", "\n", stream.getvalue())

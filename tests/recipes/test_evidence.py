@@ -1,0 +1,143 @@
+"""What the pages show is what the committed results say."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lipo.common import LipoError, load_yaml
+from recipes.tiny import evidence
+from recipes.tiny.evidence import KINDS, PAGES, ROOT, STUDIES, fill
+from recipes.tiny.merge_study import render as merges
+from recipes.tiny.merge_study.config import MergeStudy
+from recipes.tiny.study import render
+from recipes.tiny.study.config import Study
+from recipes.tiny.study.picture import picture
+from recipes.tiny.tasks import FIND_RATE, MAX_RECHECKS
+from recipes.tiny.train_base import RECHECK_SHARES, SLIP_RATE
+
+PAGE = (ROOT / "docs/evidence.md").read_text("utf-8")
+NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def settings(name):
+    path = STUDIES / f"{name}.yaml"
+    return load_yaml(MergeStudy if "\nexperts:" in path.read_text("utf-8") else Study, path)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_show_the_committed_results(page):
+    text = (ROOT / page).read_text("utf-8")
+    assert fill(text, Path(page)) == text, "run python -m recipes.tiny.evidence"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_and_pictures_are_those_of_the_figures(name):
+    stem = ROOT / settings(name).results
+    if not stem.with_suffix(".json").is_file():
+        pytest.skip("no results yet")
+    results = json.loads(stem.with_suffix(".json").read_text("utf-8"))
+    merging = "models" in results
+    markdown, draw = (merges.markdown, merges.picture) if merging else (render.markdown, picture)
+    assert stem.with_suffix(".md").read_text("utf-8") == markdown(results)
+    assert stem.with_suffix(".svg").read_text("utf-8") == draw(results)
+
+
+def test_every_study_is_on_the_page():
+    shown = {study for study, _ in re.findall(r"<!-- results: (\w+) (\w+) -->", PAGE)}
+    assert shown == set(NAMES) - {"quick"}
+
+
+def test_what_is_said_of_the_base():
+    assert (SLIP_RATE, FIND_RATE, RECHECK_SHARES[0], MAX_RECHECKS) == (0.3, 0.5, 0.25, 3)
+    assert "In three of ten worked answers" in PAGE and "with\nprobability one half" in PAGE
+    assert "A quarter of the\nworked answers" in PAGE
+
+
+def test_make_reproduce_runs_every_study():
+    # As from a shell, also where make itself runs these tests.
+    environment = {name: value for name, value in os.environ.items() if not re.match("MAKE|MFLAGS", name)}
+
+    def commands(*variables):
+        command = ["make", "-n", "reproduce", *variables]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        lines = done.stdout.splitlines()
+        return [line.partition(" -m recipes.tiny.")[2] for line in lines[1:]]
+
+    studies = [line for line in commands() if "studies/" in line]
+    assert sorted(Path(line.split()[1]).stem for line in studies) == sorted(set(NAMES) - {"quick"})
+    assert commands()[-1] == "evidence"
+    # Experts before what is made of them.
+    assert [Path(line.split()[1]).stem for line in studies][:1] == ["lengths"]
+    assert commands("QUICK=1") == ["study recipes/tiny/studies/quick.yaml "]
+    assert "study recipes/tiny/studies/ablation.yaml 'seeds=[1,2]' jobs=2" in commands("SEEDS=1,2", "JOBS=2")
+    assert "merge_study recipes/tiny/studies/merging.yaml 'seeds=[1,2]'" in commands("SEEDS=1,2", "JOBS=2")
+
+
+FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
+CELL = {"accuracy": FIGURE, "tokens": FIGURE, "on_front": True, "front_share": 0.75}
+VERSUS = {"accuracy_difference": FIGURE, "token_ratio": FIGURE, "no_worse": True}
+RESULTS = {
+    "command": "python -m recipes.tiny.study x.yaml",
+    "base": "0" * 64,
+    "versions": {"verl": "1"},
+    "study": {"reference": "grpo", "margin": 0.01, "tasks": ["math"], "seeds": [4], "methods": {"grpo": [], "lipo": []}}
+    | {"test_items": 10, "samples": 1},
+    "tasks": {"math": {"grpo": CELL, "lipo": CELL | VERSUS}, "all tasks": {"grpo": CELL, "lipo": CELL | VERSUS}},
+    "verdicts": {"math": [{"method": "lipo", "other": "grpo"} | VERSUS], "all tasks": []},
+    "training": {"math": {"grpo": FIGURE, "lipo": FIGURE}},
+    "curves": {},
+}
+
+
+def write(root, results=RESULTS, name="lengths"):
+    file = root / f"docs/results/{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results))
+
+
+def shown(root, kind, page="docs/page.md", name="lengths"):
+    text = f"before\n<!-- results: {name} {kind} -->\nold\n<!-- end of results -->\nafter\n"
+    filled = fill(text, Path(page), root)
+    assert filled == fill(filled, Path(page), root)
+    assert filled.startswith(f"before\n<!-- results: {name} {kind} -->\n")
+    assert filled.endswith("\n<!-- end of results -->\nafter\n")
+    return filled.partition("-->\n")[2].partition("\n<!-- end")[0]
+
+
+def test_what_a_block_shows(tmp_path):
+    assert shown(tmp_path, "table") == "*No results of `lengths` yet.*"
+    write(tmp_path)
+    assert "**math**" in shown(tmp_path, "table") and "**all tasks**" in shown(tmp_path, "table")
+    assert "**math**" not in shown(tmp_path, "summary") and "**all tasks**" in shown(tmp_path, "summary")
+    assert shown(tmp_path, "verdicts").startswith("- math: `lipo` ends 50 % below `grpo` in tokens (40 to 60)")
+    assert "`grpo` (0.5 tokens, 50.0 %, in 75 % of" in shown(tmp_path, "front")
+    assert "| `lipo` | 0.5 (0.4 – 0.6) |" in shown(tmp_path, "training")
+    assert shown(tmp_path, "picture") == "![Length in training](results/lengths.svg)"
+    assert shown(tmp_path, "picture", "README.md") == "![Length in training](docs/results/lengths.svg)"
+    assert "seeds 4; 10 held-out items" in shown(tmp_path, "made")
+
+
+def test_results_of_another_base_say_so(tmp_path, monkeypatch):
+    write(tmp_path)
+    assert "not the one in the repository" in shown(tmp_path, "made")
+    monkeypatch.setattr(evidence, "base_hash", lambda: "0" * 64)
+    assert "not the one in the repository" not in shown(tmp_path, "made")
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [("length table", "did you mean 'lengths'"), ("lengths tables", "did you mean 'table'")],
+)
+def test_a_block_of_nothing_is_refused(block, message, tmp_path):
+    with pytest.raises(LipoError) as error:
+        fill(f"<!-- results: {block} -->\n<!-- end of results -->\n", Path("docs/page.md"), tmp_path)
+    assert message in error.value.fix
+
+
+def test_every_kind_is_used_on_a_page_or_meant_for_the_readme():
+    used = {kind for page in PAGES for kind in re.findall(r"<!-- results: \w+ (\w+) -->", (ROOT / page).read_text())}
+    assert used == {*KINDS, "picture"}

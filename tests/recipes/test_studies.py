@@ -1,0 +1,244 @@
+"""The shipped studies: each override is one that exists, and switches what its name says."""
+
+import math
+from functools import cache
+from importlib.resources import files
+
+import pytest
+import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from lipo.common import LipoError, load_yaml
+from lipo.estimators import RULES
+from lipo.training import compose
+from merge.methods import get_method
+from merge.methods.amm import AmmOptions, amm
+from merge.methods.wudi import WudiOptions, wudi
+from recipes.tiny.merge_study.config import MergeStudy
+from recipes.tiny.merge_study.config import check as check_merges
+from recipes.tiny.study.config import Study, check
+from recipes.tiny.study.runs import training_overrides
+
+FOLDER = files("recipes") / "tiny/studies"
+STUDIES = [p.name for p in FOLDER.iterdir() if p.name.endswith(".yaml") and "\nexperts:" not in p.read_text("utf-8")]
+MERGES = [p.name for p in FOLDER.iterdir() if p.name.endswith(".yaml") and p.name not in STUDIES]
+
+LENGTHS = [80, 120, 200, 240, 260, 300, 420, 640]
+FADE = [(1 + math.cos(math.pi * min(length, 288) / 288)) / 2 for length in LENGTHS]
+
+
+@cache
+def recipe(task):
+    return compose(files("recipes") / f"tiny/{task}.yaml", [])
+
+
+load = cache(lambda name: load_yaml(Study, FOLDER / name))
+parse_override = cache(lambda text: OverridesParser.create().parse_override(text))
+
+
+@cache
+def composed(name, method):
+    """A training's configuration; as Hydra does, refuse '+' for a key that exists, and its lack for a new one."""
+    study = load(name)
+    run = next(run for run in check(study) if run.method == method)
+    config = recipe(run.task).copy()
+    OmegaConf.set_struct(config, False)
+    for text in (*study.overrides, *study.methods[run.method]):
+        assert text in training_overrides(study, run)
+        override = parse_override(text)
+        key = override.key_or_group
+        missing = OmegaConf.select(config, key, default=KeyError) is KeyError
+        assert missing == override.is_add(), override.input_line
+        OmegaConf.update(config, key, override.value(), force_add=True)
+    return config
+
+
+@cache
+def options_of(name, method):
+    config = composed(name, method)
+    estimator = config.algorithm.adv_estimator
+    if estimator not in RULES:
+        return estimator, None
+    section = config.algorithm.get(estimator) or {}
+    return estimator, RULES[estimator].options(OmegaConf.to_container(section, resolve=True) if section else {})
+
+
+@pytest.mark.parametrize(("name", "method"), [(name, method) for name in STUDIES for method in load(name).methods])
+def test_every_training_is_one_that_verl_would_start(name, method):
+    config = composed(name, method)
+    estimator, options = options_of(name, method)
+    if options and RULES[estimator].uses_max_length:
+        assert options.max_length == config.data.max_response_length
+    assert config.data.train_batch_size * config.actor_rollout_ref.rollout.n == 64
+    assert config.actor_rollout_ref.actor.ppo_mini_batch_size == config.data.train_batch_size
+    assert config.trainer.total_training_steps % config.trainer.save_freq == 0
+
+
+def test_studies_that_share_trainings_train_equally_long():
+    for name in STUDIES:
+        study = load(name)
+        if study.trainings and study.tasks != ["mixture"]:
+            assert "trainer.total_training_steps=40" in study.overrides, name
+
+
+def test_the_family_is_complete():
+    assert set(load("family.yaml").methods) == {"grpo", *RULES}
+    for name in RULES:
+        _, options = options_of("family.yaml", name)
+        defaults = RULES[name].config(max_length=options.max_length)
+        assert options == defaults
+
+
+def advantages(method, scores, name="ablation.yaml", lengths=LENGTHS):
+    _, options = options_of(name, method)
+    groups = torch.zeros(len(scores), dtype=torch.int64)
+    return RULES["lipo"](torch.tensor(scores, dtype=torch.float64), torch.tensor(lengths), groups, options)
+
+
+ALL_RIGHT = [1.0] * 8
+ALL_WRONG = [0.1] * 8
+MIXED = [1.0, 1.0, 0.1, 1.0, 0.1, 1.0, 1.0, 0.1]
+
+
+def normal(rewards):
+    values = torch.tensor(rewards, dtype=torch.float64)
+    return ((values - values.mean()) / (values.std(unbiased=False) + 1e-6)).tolist()
+
+
+def boosted(gamma, scores, boosted_rows):
+    return [score * (1 + gamma * fade * row) for score, fade, row in zip(scores, FADE, boosted_rows, strict=True)]
+
+
+def test_lipo_is_the_default():
+    for name in ("ablation.yaml", "ablation_ocr.yaml"):
+        _, options = options_of(name, "lipo")
+        threshold = 0.95 if name == "ablation_ocr.yaml" else 0.5
+        assert options == RULES["lipo"].config(max_length=288, correct_threshold=threshold)
+    assert advantages("lipo", ALL_RIGHT).advantages[0] > 0.3 > 0 > advantages("lipo", ALL_RIGHT).advantages[-1]
+
+
+@pytest.mark.parametrize("name", ["ablation.yaml", "ablation_ocr.yaml"])
+def test_without_the_boost_right_answers_are_alike(name):
+    result = advantages("no_boost", ALL_RIGHT, name)
+    assert result.advantages.tolist() == [0] * 8
+    assert result.statistics["boosted"] == 0
+
+
+def test_without_the_weight_the_boosted_rewards_are_normalised_as_in_grpo():
+    expected = normal(boosted(1, MIXED, [1, 1, 0, 1, 0, 1, 0, 0]))
+    assert advantages("no_weight", MIXED).advantages.tolist() == pytest.approx(expected, abs=1e-5)
+    assert advantages("no_weight", MIXED).statistics["mean_weight"] == pytest.approx(1, abs=1e-6)
+
+
+def test_the_weight_in_the_statistics_only():
+    optimum = 250
+    weight = torch.exp(-(torch.tensor(LENGTHS, dtype=torch.float64) - optimum).abs() / optimum)
+    rewards = torch.tensor(boosted(1, MIXED, [1, 1, 0, 1, 0, 1, 0, 0]), dtype=torch.float64)
+    mean = (weight * rewards).sum() / weight.sum()
+    plain = (rewards - mean) / ((weight * (rewards - mean) ** 2).sum() / weight.sum()).sqrt()
+    found = {name: advantages(name, MIXED).advantages for name in ("lipo", "weight_statistics_only", "weight_positive")}
+    assert found["weight_statistics_only"].tolist() == pytest.approx(plain.tolist(), abs=1e-5)
+    assert found["lipo"].tolist() == pytest.approx((weight * plain).tolist(), abs=1e-5)
+    positive = torch.where(plain > 0, weight * plain, plain)
+    assert found["weight_positive"].tolist() == pytest.approx(positive.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ablation.yaml", "ablation_ocr.yaml"])
+def test_without_the_gate_short_wrong_answers_gain(name):
+    assert advantages("lipo", ALL_WRONG, name).advantages.tolist() == [0] * 8
+    result = advantages("no_gate", ALL_WRONG, name)
+    assert result.statistics["boosted"] == 7 / 8
+    assert result.advantages[0] > 0.3 > 0 > result.advantages[-1]
+    # Even among right ones, and for good answers a gate of 0 changes nothing.
+    assert torch.equal(
+        advantages("no_gate", ALL_RIGHT, name).advantages, advantages("lipo", ALL_RIGHT, name).advantages
+    )
+
+
+def test_adjacent_pairs_look_at_the_next_longer_only():
+    assert advantages("adjacent", MIXED).statistics["boosted"] == 2 / 8  # the first and the sixth
+    assert advantages("lipo", MIXED).statistics["boosted"] == 4 / 8
+
+
+@pytest.mark.parametrize(
+    ("method", "scores", "rows"),
+    [
+        ("lipo", [1.0, 0.9], 0),
+        ("xi_02", [1.0, 0.9], 1),
+        ("xi_02", [1.0, 0.1], 0),
+        ("xi_095", [1.0, 0.1], 1),
+        ("xi_095", [1.0, 0.0], 0),
+        ("xi_2", [1.0, 0.0], 1),
+    ],
+)
+def test_xi_decides_what_is_similar(method, scores, rows):
+    assert advantages(method, scores, lengths=[50, 100]).statistics["boosted"] == rows / 2
+
+
+@pytest.mark.parametrize(
+    ("method", "scores", "rows"),
+    [
+        ("lipo", [1.0, 0.85], 0),
+        ("xi_02", [1.0, 0.82], 1),
+        ("xi_02", [1.0, 0.775], 0),
+        ("xi_04", [1.0, 0.775], 1),
+        ("xi_04", [1.0, 0.55], 0),
+        ("xi_2", [1.0, 0.0], 1),
+    ],
+)
+def test_xi_with_graded_rewards(method, scores, rows):
+    assert advantages(method, scores, "ablation_ocr.yaml", [50, 100]).statistics["boosted"] == rows / 2
+
+
+@pytest.mark.parametrize(("method", "gamma"), [("gamma_025", 0.25), ("gamma_05", 0.5), ("gamma_2", 2), ("gamma_4", 4)])
+def test_gamma_is_the_size_of_the_boost(method, gamma):
+    _, options = options_of("ablation.yaml", method)
+    assert options == RULES["lipo"].config(max_length=288, boost=gamma)
+
+
+@pytest.mark.parametrize(("method", "size"), [("group_4", 4), ("lipo", 8), ("group_16", 16)])
+def test_group_sizes(method, size):
+    assert composed("ablation.yaml", method).actor_rollout_ref.rollout.n == size
+
+
+def test_the_mixture_sees_as_many_prompts_as_the_experts_together():
+    def prompts(name, method):
+        config = composed(name, method)
+        return config.trainer.total_training_steps * config.data.train_batch_size
+
+    assert prompts("mixture.yaml", "lipo") == 3 * prompts("lengths.yaml", "lipo")
+
+
+@pytest.mark.parametrize("name", MERGES)
+def test_merge_studies_wait_for_their_experts(name):
+    study = load_yaml(MergeStudy, FOLDER / name)
+    with pytest.raises(LipoError, match="no model in runs/studies/lengths/models/math-lipo-1"):
+        check_merges(study)
+    for options in study.methods.values():
+        method = get_method(options["method"])
+        given = {key: value for key, value in options.items() if key != "method"}
+        method.options(**given)
+
+
+def test_all_of_the_papers_methods_are_merged():
+    study = load_yaml(MergeStudy, FOLDER / "merging.yaml")
+    methods = {options["method"] for options in study.methods.values()}
+    assert methods == {
+        *("average", "task_arithmetic", "ties", "dare_linear", "dare_ties", "tsv", "iso_c"),
+        *("wudi", "optmerge", "swudi", "amm"),
+    }
+
+
+def test_amm_without_its_parts_is_wudi():
+    """On experts that moved equally far, alpha is 1; a temperature of 1e9 makes beta 1."""
+    torch.manual_seed(0)
+    base, changes = torch.randn(6, 5), torch.randn(3, 6, 5)
+    experts = list(base + changes / changes.flatten(1).norm(dim=1)[:, None, None])
+    options = load_yaml(MergeStudy, FOLDER / "amm_ablation.yaml").methods
+    without = amm(base, experts, AmmOptions(**{k: v for k, v in options["alpha_only"].items() if k != "method"}))[0]
+    plain = wudi(base, experts, WudiOptions())[0]
+    assert torch.allclose(without, plain, atol=1e-4)
+    assert not torch.allclose(amm(base, experts, AmmOptions())[0], plain, atol=1e-4)
+    with_beta = amm(base, experts, AmmOptions(**{k: v for k, v in options["no_projection"].items() if k != "method"}))
+    assert not torch.allclose(with_beta[0], plain, atol=1e-4)
