@@ -23,6 +23,7 @@ from lipo.cli.sft import sft
 from lipo.cli.submit import submit
 from lipo.cli.train import train
 from lipo.common import LipoError
+from lipo.common.interrupts import deliver_interrupts
 
 # BadParameter → UsageError → ClickException: click's own, or those of the copy that newer releases of typer carry.
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -70,6 +71,7 @@ def main() -> None:
     """Run the command line; exit status 2 for a user's mistake, 130 after Ctrl-C or SIGTERM."""
     # A polite kill cleans up like Ctrl-C does: Ray's and vLLM's processes would otherwise stay behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    deliver_interrupts()
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1 or bool(os.environ.get("LIPO_DEBUG"))
     console = Console(stderr=True, soft_wrap=True, highlight=False)

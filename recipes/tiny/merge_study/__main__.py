@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from lipo.common import LipoError, load_yaml
+from lipo.common.interrupts import deliver_interrupts
 from recipes.tiny.merge_study import runs as steps
 from recipes.tiny.merge_study.collect import collect
 from recipes.tiny.merge_study.config import MergeStudy, check
@@ -18,6 +19,7 @@ from recipes.tiny.study.provenance import provenance
 
 def main() -> None:
     """Parse the command line and run."""
+    deliver_interrupts()
     parser = argparse.ArgumentParser(prog="python -m recipes.tiny.merge_study", description=__doc__)
     parser.add_argument("recipe", type=Path, help="YAML file, such as recipes/tiny/studies/merging.yaml")
     parser.add_argument("overrides", nargs="*", help="key=value, such as seeds=[1]")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from lipo.common import LipoError, load_yaml
+from lipo.common.interrupts import deliver_interrupts
 from recipes.tiny.study import runs as steps
 from recipes.tiny.study.collect import collect
 from recipes.tiny.study.config import Study, check
@@ -18,6 +19,7 @@ from recipes.tiny.study.render import markdown
 
 def main() -> None:
     """Parse the command line and run."""
+    deliver_interrupts()
     parser = argparse.ArgumentParser(prog="python -m recipes.tiny.study", description=__doc__)
     parser.add_argument("recipe", type=Path, help="YAML file, such as recipes/tiny/studies/lengths.yaml")
     parser.add_argument("overrides", nargs="*", help="key=value, such as seeds=[1] tasks=[math] jobs=2")
