@@ -19,6 +19,7 @@ def program(monkeypatch):
     """Run the first argument as Python in the place of ``lipo``."""
     monkeypatch.setattr(commands, "_LIPO", ("-c",))
     monkeypatch.setattr(commands, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(commands, "_START_APART_SECONDS", 0)
 
 
 def test_no_more_run_at_a_time_than_asked_for(program, tmp_path):
@@ -33,6 +34,14 @@ mine.unlink()
     lipo_side_by_side({f"t{i}": (code,) for i in range(4)}, 2, tmp_path / "logs")
     counts = [int((tmp_path / f"logs/t{i}.txt").read_text().split()[-1]) for i in range(4)]
     assert max(counts) == 2
+
+
+def test_they_do_not_start_together(program, tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "_START_APART_SECONDS", 1.5)
+    code = "import time; print(time.monotonic()); time.sleep({})"
+    lipo_side_by_side({"a": (code.format(4),), "b": (code.format(0),), "c": (code.format(0),)}, 3, tmp_path)
+    a, b, c = (float((tmp_path / f"{name}.txt").read_text()) for name in "abc")
+    assert b - a > 1 and c - b > 1
 
 
 def test_where_one_fails_the_others_finish(program, tmp_path, capfd):
@@ -51,6 +60,7 @@ import sys
 from pathlib import Path
 from recipes.tiny.study import commands
 commands._LIPO = ("-c",)
+commands._START_APART_SECONDS = 0
 code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
 code += "print('up', flush=True); time.sleep(60)"
 try:

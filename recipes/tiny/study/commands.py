@@ -16,6 +16,8 @@ from lipo.common.processes import supervised
 _LIPO = ("-c", "from lipo.cli import main; main()")
 _POLL_SECONDS = 0.5
 _TAIL = 8
+_START_APART_SECONDS = 60
+"""Starts hardly overlap: programs that start together may be given the same free port."""
 
 
 def lipo(*arguments: str) -> None:
@@ -33,7 +35,7 @@ def python(*arguments: str) -> None:
 def lipo_side_by_side(commands: Mapping[str, Sequence[str]], jobs: int, logs: Path) -> None:
     """Run several ``lipo …``, each with its output in ``<logs>/<name>.txt``.
 
-    Where one fails, the end of its log is shown and the others go on. When this process ends, however it ends, so do
+    They start a minute apart. Where one fails, the end of its log is shown and the others go on. When this process ends, however it ends, so do
     they and all that they started.
 
     Args:
@@ -48,9 +50,11 @@ def lipo_side_by_side(commands: Mapping[str, Sequence[str]], jobs: int, logs: Pa
     waiting.reverse()
     running: dict[str, tuple[subprocess.Popen[bytes], ExitStack, float]] = {}
     failed = []
+    started = -float("inf")
     with ExitStack() as all_running:
         while waiting or running:
-            while waiting and len(running) < jobs:
+            if waiting and len(running) < jobs and (time.monotonic() - started > _START_APART_SECONDS or not running):
+                started = time.monotonic()
                 name, command = waiting.pop()
                 block = all_running.enter_context(ExitStack())
                 process = block.enter_context(supervised(command, logs / f"{name}.txt", os.environ))
