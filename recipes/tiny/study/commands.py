@@ -35,8 +35,8 @@ def python(*arguments: str) -> None:
 def lipo_side_by_side(commands: Mapping[str, Sequence[str]], jobs: int, logs: Path) -> None:
     """Run several ``lipo …``, each with its output in ``<logs>/<name>.txt``.
 
-    They start a minute apart. Where one fails, the end of its log is shown and the others go on. When this process ends, however it ends, so do
-    they and all that they started.
+    They start a minute apart. Where one fails, the end of its log is shown and the others go on. When this process
+    ends, however it ends, so do they and all that they started.
 
     Args:
         commands: Name to arguments, started in this order.
