@@ -4,7 +4,7 @@
 >>> report.write_report(results, config.out)                       # doctest: +SKIP
 """
 
-from eval._run import Progress, run, score
+from eval._run import Progress, check, run, score
 from eval._table import table
 from eval.config import BenchmarkConfig, Claim, EngineConfig, EvalConfig, JudgeConfig, SamplingConfig
 from eval.results import Results
@@ -18,6 +18,7 @@ __all__ = [
     "Progress",
     "Results",
     "SamplingConfig",
+    "check",
     "run",
     "score",
     "table",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from eval.engine import ReplicaPool
 from eval.judge import Judge
 from eval.results import Results
 from eval.scoring import find_scorer, score_answers, write_scores
-from eval.sources import ClipReader, Item, read_items
+from eval.sources import ClipReader, Item, locate, read_items
 from eval.store import Answer, RowStore, failed_answer
 from eval.summary import summarise
 from lipo.common import LipoError
@@ -72,9 +72,7 @@ def run(config: EvalConfig, on_progress: OnProgress | None = None) -> Results:
         0.61
     """
     report = on_progress or (lambda _: None)
-    check_config(config)
-    check_models(config)
-    check_claims(config.claims, config)
+    check(config)
     config = _resolve(config)
     items = _read(config)
     judge = _open_judge(config)
@@ -91,6 +89,26 @@ def run(config: EvalConfig, on_progress: OnProgress | None = None) -> Results:
         judge.require_endpoint()
     _generate(config, work, items, report)
     return _finish(config, provenance, items, work, judge, report)
+
+
+def check(config: EvalConfig, later: Collection[Path] = ()) -> None:
+    """Refuse what :func:`run` would refuse, while some of the models are still to be made; no question is read.
+
+    Args:
+        config: What is to be evaluated.
+        later: Absolute paths of models that need not be there yet.
+
+    Raises:
+        LipoError: Something in the configuration is wrong, or a model, a benchmark's file or a scorer is missing.
+
+    Example:
+        >>> check(config, later=[Path("runs/merged").absolute()])  # doctest: +SKIP
+    """
+    check_config(config)
+    check_models(config, later)
+    check_claims(config.claims, config)
+    for name, benchmark in _resolve(config).benchmarks.items():
+        locate(name, benchmark)
 
 
 def score(out: Path, overrides: Sequence[str] = (), on_progress: OnProgress | None = None) -> Results:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,13 +178,19 @@ def check_config(config: EvalConfig) -> None:
         require_local(benchmark.image_root or "", f"benchmarks.{name}.image_root")
 
 
-def check_models(config: EvalConfig) -> None:
+def check_models(config: EvalConfig, later: Collection[Path] = ()) -> None:
     """Refuse models that are not there.
+
+    Args:
+        config: With the models.
+        later: Absolute paths of models that need not be there yet.
 
     Raises:
         LipoError: A missing directory or file.
     """
     for label, path in config.models.items():
+        if path.absolute() in later:
+            continue
         for file in ("config.json", "tokenizer_config.json"):
             if not (path / file).is_file():
                 raise LipoError(f"no model '{label}' at {path}: {file} is missing", "give a Hugging Face directory")

@@ -5,7 +5,7 @@
 
 from merge._run import Progress, run
 from merge.config import MergeConfig, Rule
-from merge.plan import Plan, build_plan
+from merge.plan import Plan, build_plan, check
 from merge.verify import verify
 
-__all__ = ["MergeConfig", "Plan", "Progress", "Rule", "build_plan", "run", "verify"]
+__all__ = ["MergeConfig", "Plan", "Progress", "Rule", "build_plan", "check", "run", "verify"]

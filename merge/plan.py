@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,26 +132,10 @@ def build_plan(config: MergeConfig) -> Plan:
         LipoError: With all problems found: bad options or rules, missing models, broken files, tensors that are
             missing, surplus or of another shape, a tensor too large for memory.
     """
-    method = get_method(config.method)
-    options = method.parse_options(config.options, "options")
-    rules = [_compile(config, index) for index in range(len(config.rules))]
-
-    problems: list[str] = []
+    method, options, rules = _read_settings(config)
     notes: list[str] = []
-    if not config.experts:
-        problems.append("there are no experts")
-    base = open_checkpoint(config.base, problems)
-    if base is not None and any(file.suffix != ".safetensors" for file in base.files):
-        problems.append(f"the base {config.base} is a training checkpoint; give the model that training started from")
-    opened = {name: open_checkpoint(path, problems) for name, path in sorted(config.experts.items())}
-    experts = {name: expert for name, expert in opened.items() if expert is not None}
-    sources: dict[str, list[TensorInfo]] = {}
-    if base is not None:
-        for name, expert in experts.items():
-            for key, info in _match(name, base, expert, problems, notes).items():
-                sources.setdefault(key, []).append(info)
-    _raise(problems)
-    assert base is not None  # noqa: S101 - a missing base is among the problems
+    base, experts, sources = _open(config, (), notes)
+    assert base is not None  # noqa: S101 - a missing base has been refused
 
     treatments = {}
     for key, info in base.tensors.items():
@@ -166,6 +150,51 @@ def build_plan(config: MergeConfig) -> Plan:
         jobs.append(Job(key, info, tuple(sources[key]), name, chosen, file, place, dtype, effort, config.seed))
     _check_memory(jobs, config)
     return Plan(config, base, experts, tuple(jobs), layouts, tuple(notes))
+
+
+def check(config: MergeConfig, later: Collection[Path] = ()) -> None:
+    """Refuse what :func:`build_plan` would refuse, while some of the models are still to be made.
+
+    Args:
+        config: The recipe.
+        later: Absolute paths of models that need not be there yet; they are not looked at.
+
+    Raises:
+        LipoError: As of :func:`build_plan`, for settings and for the models that must be there.
+
+    Example:
+        >>> check(config, later=[Path("runs/experts/math").absolute()])  # doctest: +SKIP
+    """
+    _read_settings(config)
+    _open(config, later, [])
+
+
+def _read_settings(config: MergeConfig) -> tuple[Method, Any, list[_CompiledRule]]:
+    method = get_method(config.method)
+    options = method.parse_options(config.options, "options")
+    return method, options, [_compile(config, index) for index in range(len(config.rules))]
+
+
+def _open(
+    config: MergeConfig, later: Collection[Path], notes: list[str]
+) -> tuple[Checkpoint | None, dict[str, Checkpoint], dict[str, list[TensorInfo]]]:
+    """Read the headers of the base and of all experts but ``later``, and match their tensors with the base's."""
+    problems: list[str] = []
+    if not config.experts:
+        problems.append("there are no experts")
+    base = None if config.base.absolute() in later else open_checkpoint(config.base, problems)
+    if base is not None and any(file.suffix != ".safetensors" for file in base.files):
+        problems.append(f"the base {config.base} is a training checkpoint; give the model that training started from")
+    present = {name: path for name, path in sorted(config.experts.items()) if path.absolute() not in later}
+    opened = {name: open_checkpoint(path, problems) for name, path in present.items()}
+    experts = {name: expert for name, expert in opened.items() if expert is not None}
+    sources: dict[str, list[TensorInfo]] = {}
+    if base is not None:
+        for name, expert in experts.items():
+            for key, info in _match(name, base, expert, problems, notes).items():
+                sources.setdefault(key, []).append(info)
+    _raise(problems)
+    return base, experts, sources
 
 
 def is_linear(name: str, shape: Sequence[int]) -> bool:

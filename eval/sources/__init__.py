@@ -2,7 +2,7 @@
 
 from eval.sources._clips import Clip, ClipReader
 from eval.sources._images import ImageStore, StoredImages
-from eval.sources._reader import read_items
+from eval.sources._reader import locate, read_items
 from eval.sources.item import Item
 
-__all__ = ["Clip", "ClipReader", "ImageStore", "Item", "StoredImages", "read_items"]
+__all__ = ["Clip", "ClipReader", "ImageStore", "Item", "StoredImages", "locate", "read_items"]

@@ -41,7 +41,7 @@ def read_items(name: str, config: BenchmarkConfig, clips: ClipReader | None = No
     """
     config = resolve_benchmark(name, config)
     benchmark = find_declaration(config.declaration) if config.declaration else None
-    source, kind = _place(name, config)
+    source, kind = locate(name, config)
     hub = benchmark.hub if benchmark else None
     rows = stream_rows(source, kind, config.split, hub.split if hub else None, hub.subset if hub else None)
     layout = _declared_layout(benchmark, name, config.mode) if benchmark else _verl_layout()
@@ -55,8 +55,19 @@ def read_items(name: str, config: BenchmarkConfig, clips: ClipReader | None = No
     return items
 
 
-def _place(name: str, config: BenchmarkConfig) -> tuple[Path, str]:
-    """Return where the data is, and its format."""
+def locate(name: str, config: BenchmarkConfig) -> tuple[Path, str]:
+    """Find out where a benchmark's questions are, and in which format; the Hub is not asked.
+
+    Args:
+        name: Of the benchmark, for the message.
+        config: From :func:`eval.benchmarks.resolve_benchmark`.
+
+    Returns:
+        File or folder, or a name on the Hub, and the format.
+
+    Raises:
+        LipoError: No such file, or its format cannot be told.
+    """
     if config.source is None:
         return Path(config.hub or name), "huggingface"
     if not config.source.exists():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from lipo.cli._recipes import find_model, find_recipe
+from lipo.cli._storage import require_there
 from lipo.common import LipoError, load_yaml
 from lipo.common.storage import require_local
 from lipo.pipeline import HashCache, PipelineConfig, Stage
@@ -55,7 +56,7 @@ def read_recipes(config: PipelineConfig) -> Recipes:
         LipoError: A recipe or an override is wrong, two trainings share a name or a directory, or the data module is
             not one of ``recipes``.
     """
-    from lipo.cli._training import fetch_inputs
+    from lipo.cli._training import fetch_inputs, input_places
     from lipo.cli.evaluate import find_inputs
     from lipo.cli.merge import load_recipe
     from lipo.training import compose
@@ -65,7 +66,7 @@ def read_recipes(config: PipelineConfig) -> Recipes:
     joining = [f"++ray_kwargs.ray_init.address={config.address}"] if config.address else []
     overrides = [*config.training_overrides, *joining]
     require_local(config.out, "out of the pipeline")
-    trainings = [fetch_inputs(compose(find_recipe(path), overrides, find_model)) for path in config.training]
+    trainings = [compose(find_recipe(path), overrides, find_model) for path in config.training]
     for what in ("experiment_name", "default_local_dir"):
         values = [str(training.trainer[what]) for training in trainings]
         if twice := next((v for v in values if values.count(v) > 1), None):
@@ -73,22 +74,50 @@ def read_recipes(config: PipelineConfig) -> Recipes:
     for training in trainings:
         if not training.get("lipo", {}).get("export"):
             raise LipoError(f"training '{training.trainer.experiment_name}' has no lipo.export", "name a directory")
+    places: list[str | Path] = [place for training in trainings for place in input_places(training)]
     merging = evaluation = None
     if config.merge:
         merging = load_recipe(find_recipe(config.merge), config.merge_overrides)
         require_local(merging.out, "out of the merge in a pipeline")
+        places += [merging.base, *merging.experts.values()]
+    if config.eval:
+        from eval import EvalConfig
+
+        evaluation = load_yaml(EvalConfig, find_recipe(config.eval), config.eval_overrides)
+        places += [*evaluation.models.values(), *(b.source for b in evaluation.benchmarks.values() if b.source)]
+    # All before the first long copy.
+    require_there(places)
+    trainings = [fetch_inputs(training) for training in trainings]
+    if merging:
         merging = replace(
             merging,
             base=find_model(merging.base),
             experts={name: find_model(path) for name, path in merging.experts.items()},
             address=config.address or merging.address,
         )
-    if config.eval:
-        from eval import EvalConfig
-
-        evaluation = load_yaml(EvalConfig, find_recipe(config.eval), config.eval_overrides)
+    if evaluation:
         evaluation = replace(find_inputs(evaluation), address=config.address or evaluation.address)
     return Recipes(config, trainings, merging, evaluation)
+
+
+def check_recipes(recipes: Recipes) -> None:
+    """Refuse, before the first long stage, what would fail in a later one; the pipeline's own data must be there.
+
+    Raises:
+        LipoError: A model, a data file or a benchmark is missing that no stage makes, or a recipe's settings are wrong.
+    """
+    import eval as evaluation
+    import merge
+    from lipo.training import check
+
+    for training in recipes.trainings:
+        check(training)
+    later = {Path(training.lipo.export).absolute() for training in recipes.trainings}
+    if recipes.merging:
+        merge.check(recipes.merging, later)
+        later.add(recipes.merging.out.absolute())
+    if recipes.evaluation:
+        evaluation.check(recipes.evaluation, later)
 
 
 def data_stage(config: PipelineConfig, hashes: HashCache) -> list[Stage]:

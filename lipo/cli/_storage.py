@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipo.common.storage import OnBytes, stage, url_of
+from lipo.common.storage import OnBytes, probe, stage, url_of
 
 if TYPE_CHECKING:
     from lipo.common.storage import Destination
@@ -20,6 +20,17 @@ def fetch(place: str | Path) -> Path:
         return stage(place)
     with _bar(f"reading {url}") as update:
         return stage(place, update)
+
+
+def require_there(places: Iterable[str | Path]) -> None:
+    """Refuse URLs with nothing behind them, before anything is copied; local paths are left to the checks.
+
+    Raises:
+        LipoError: The first such URL.
+    """
+    for url in dict.fromkeys(url_of(place) for place in places):
+        if url and not url.startswith("hdfs://"):
+            probe(url)
 
 
 def send(destination: Destination) -> None:

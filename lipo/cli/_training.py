@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from lipo.cli._recipes import find_model, find_recipe
-from lipo.cli._storage import fetch
+from lipo.cli._storage import fetch, require_there
 from lipo.common.storage import require_local, url_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lipo.training import StepMetrics
 
 _SECONDS_PER_LINE = 15.0
+_INPUTS = ("actor_rollout_ref.model.path", "data.train_files", "data.val_files")
 
 
 def compose_and_check(recipe: Path, overrides: Sequence[str]) -> DictConfig:
@@ -54,9 +55,22 @@ def fetch_inputs(config: DictConfig) -> DictConfig:
     Raises:
         LipoError: An output is a URL, or a copy fails.
     """
-    outputs = ("trainer.default_local_dir", "lipo.export")
-    fetch_places(config, outputs, ("actor_rollout_ref.model.path", "data.train_files", "data.val_files"))
+    fetch_places(config, ("trainer.default_local_dir", "lipo.export"), _INPUTS)
     return config
+
+
+def input_places(config: DictConfig, keys: Sequence[str] = _INPUTS) -> list[str]:
+    """List the models and data files that a composed configuration names.
+
+    Args:
+        config: Composed.
+        keys: Keys of paths or lists of paths.
+    """
+    from omegaconf import OmegaConf
+
+    values = [OmegaConf.select(config, key) for key in keys]
+    lists = [value if OmegaConf.is_list(value) else [value] for value in values]
+    return [place for places in lists for place in places if place]
 
 
 def fetch_places(config: DictConfig, outputs: Sequence[str], inputs: Sequence[str]) -> None:
@@ -74,6 +88,7 @@ def fetch_places(config: DictConfig, outputs: Sequence[str], inputs: Sequence[st
 
     for key in outputs:
         require_local(OmegaConf.select(config, key) or "", key)
+    require_there(input_places(config, inputs))
     for key in inputs:
         value = OmegaConf.select(config, key)
         if OmegaConf.is_list(value):

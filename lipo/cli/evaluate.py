@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lipo.cli._recipes import find_model, find_recipe, name_paths
-from lipo.cli._storage import fetch
+from lipo.cli._storage import fetch, require_there
 from lipo.common import LipoError, load_yaml, parse
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def find_inputs(config: EvalConfig) -> EvalConfig:
     from eval.config import check_config
 
     check_config(config)
+    sources = [benchmark.source for benchmark in config.benchmarks.values() if benchmark.source]
+    require_there([*config.models.values(), *sources])
     models = {label: find_model(path) for label, path in config.models.items()}
     benchmarks = {
         name: dataclasses.replace(benchmark, source=fetch(benchmark.source) if benchmark.source else None)

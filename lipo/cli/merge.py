@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from lipo.cli._recipes import find_model, find_recipe, name_paths
-from lipo.cli._storage import send
+from lipo.cli._storage import require_there, send
 from lipo.common import LipoError, load_yaml, parse, require_free_space
 from lipo.common.storage import Destination, url_of
 
@@ -139,7 +139,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), method: str | None = 
 
 
 def _found(config: MergeConfig) -> MergeConfig:
-    """Models under ``recipes/`` may come from the installed package."""
+    """Models under ``recipes/`` may come from the installed package, or be URLs."""
+    require_there([config.base, *config.experts.values()])
     experts = {name: find_model(path) for name, path in config.experts.items()}
     return dataclasses.replace(config, base=find_model(config.base), experts=experts)
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lipo.cli._recipes import find_recipe
-from lipo.cli._stages import Recipes, Stages, data_stage, read_recipes
+from lipo.cli._stages import Recipes, Stages, check_recipes, data_stage, read_recipes
 from lipo.common import LipoError, load_yaml, only_one
 from lipo.pipeline import Event, HashCache, PipelineConfig, State, examine, with_profile
 from lipo.pipeline import run as run_stages
@@ -28,7 +28,7 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value of the pipeline, such as out=runs/second.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show where every stage stands; do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and show where every stage stands.")] = False,
 ) -> None:
     """Run data, trainings, merge, evaluation and report as one graph.
 
@@ -58,7 +58,8 @@ def run_pipeline(config: PipelineConfig, console: Console) -> None:
         state = State(config.out / "pipeline.json", hashes)
         news = _News(console)
         run_stages(data_stage(config, hashes), state, news)
-        _check(recipes)
+        check_recipes(recipes)
+        _require_memory(recipes)
         slots = config.parallel or _slots(recipes)
         # Two live displays at once would overwrite each other: with several trainings, plain lines.
         shown = console if slots == 1 else Console(file=console.file, force_terminal=False, soft_wrap=True)
@@ -76,10 +77,12 @@ def show(config: PipelineConfig, console: Console) -> None:
     recipes = read_recipes(config)
     # Nothing is written, not even a cache.
     hashes = HashCache(config.out / "hashes.json", read_only=True)
-    data = data_stage(config, hashes)
+    data, state = data_stage(config, hashes), State(config.out / "pipeline.json", hashes)
+    if all(found.word == "done" for found in examine(data, state).values()):
+        check_recipes(recipes)
     stages = [*data, *Stages(recipes, hashes, console, tuple(stage.name for stage in data)).all()]
     table = Table("stage", "state", "why")
-    for name, found in examine(stages, State(config.out / "pipeline.json", hashes)).items():
+    for name, found in examine(stages, state).items():
         table.add_row(escape(name), f"[{_COLOURS.get(found.word, 'dim')}]{found.word}[/]", escape(found.reason))
     console.print(table)
 
@@ -102,14 +105,9 @@ class _News:
         self._console.print(texts[event.what], highlight=False, soft_wrap=True)
 
 
-def _check(recipes: Recipes) -> None:
-    """Refuse, before the first long stage, what would fail in a later one."""
+def _require_memory(recipes: Recipes) -> None:
     import psutil
 
-    from lipo.training import check
-
-    for training in recipes.trainings:
-        check(training)
     available = psutil.virtual_memory().available
     if available < _MEMORY_NEEDED and any(training.trainer.device == "cpu" for training in recipes.trainings):
         raise LipoError(

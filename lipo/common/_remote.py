@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import posixpath
 import re
@@ -78,7 +79,7 @@ class Remote:
         url: From :func:`url_of`.
 
     Raises:
-        LipoError: No package for this scheme is installed.
+        LipoError: Nobody knows this scheme, or the package for it is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -89,14 +90,7 @@ class Remote:
         if self._s3:
             self._fs, self._root = _arrow_s3(), rest
             return
-        import fsspec
-        from pyarrow.fs import FSSpecHandler, PyFileSystem
-
-        try:
-            fs, self._root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise LipoError(f"cannot open {url}: {error}", "install what fsspec needs for this scheme") from None
-        self._fs = PyFileSystem(FSSpecHandler(fs))
+        self._fs, self._root = _fsspec(url)
 
     def list(self) -> dict[str, Entry]:
         """List what is there.
@@ -185,6 +179,30 @@ def _arrow_s3() -> Any:
     os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     return S3FileSystem(endpoint_override=endpoint, region=region, **patience)
+
+
+def _fsspec(url: str) -> tuple[Any, str]:
+    """Open a store of any other scheme, and tell the URL's place in it."""
+    import fsspec
+    from fsspec.registry import known_implementations
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    scheme = url.partition(":")[0]
+    if scheme not in known_implementations:
+        close = difflib.get_close_matches(scheme, list(known_implementations), n=1, cutoff=0.5)
+        fix = f"did you mean {close[0]}://?" if close else "use s3://, https:// or another scheme of fsspec's, as gs://"
+        raise LipoError(f"cannot open {url}: nothing is known of the scheme {scheme}://", fix)
+    try:
+        fs, root = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        # Such as gcsfs.GCSFileSystem; what a class of fsspec's own needs is in the message.
+        package = known_implementations[scheme]["class"].partition(".")[0]
+        fix = "install the package that it names" if package == "fsspec" else f"pip install {package}"
+        raise LipoError(f"cannot open {url}: {scheme}:// needs a further package ({error})", fix) from None
+    except (ValueError, OSError) as error:
+        reason = _without_secrets(str(error))
+        raise LipoError(f"cannot open {url}: {reason}", f"see fsspec's documentation of {scheme}://") from None
+    return PyFileSystem(FSSpecHandler(fs)), root
 
 
 def _without_secrets(text: str) -> str:

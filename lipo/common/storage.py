@@ -18,7 +18,7 @@ from lipo.common._remote import Entry, Remote, require_local, url_of
 from lipo.common.errors import LipoError
 from lipo.common.files import atomic_write, only_one, require_free_space, sync_directory
 
-__all__ = ["MARKER", "Destination", "cache_directory", "require_local", "stage", "url_of"]
+__all__ = ["MARKER", "Destination", "cache_directory", "probe", "require_local", "stage", "url_of"]
 
 MARKER = ".lipo-upload.json"
 """Says of a folder that LIPO has sent whether it is whole, and which files it has."""
@@ -64,8 +64,6 @@ def stage(place: str | Path, on_bytes: OnBytes | None = None) -> Path:
         return Path(re.sub("^file:/+", "/", str(place)))
     remote = Remote(url)
     entries, single = _whole(remote), remote.is_file()
-    if not entries:
-        raise LipoError(f"nothing at {url}", "correct the URL")
     scheme, _, rest = url.partition("://")
     mark = hashlib.sha256(json.dumps([url, _plain(entries)]).encode()).hexdigest()[:16]
     final = (cache_directory() / scheme / f"{rest}@{mark}").absolute()
@@ -87,13 +85,27 @@ def stage(place: str | Path, on_bytes: OnBytes | None = None) -> Path:
     return result
 
 
+def probe(url: str) -> None:
+    """Make sure that there is something to read, without reading it.
+
+    Args:
+        url: From :func:`url_of`.
+
+    Raises:
+        LipoError: Nothing is there, the store refuses, or an upload to it was not finished.
+    """
+    _whole(Remote(url))
+
+
 def _plain(entries: Mapping[str, Entry]) -> dict[str, Any]:
     return {name: asdict(entry) for name, entry in entries.items()}
 
 
 def _whole(remote: Remote) -> dict[str, Entry]:
-    """List a folder, and believe its marker, where it has one."""
+    """List what is there, and believe a folder's marker, where it has one."""
     entries = remote.list()
+    if not entries:
+        raise LipoError(f"nothing at {remote.url}", "correct the URL")
     if entries.pop(MARKER, None) is None:
         return entries
     marker = _read_marker(remote)

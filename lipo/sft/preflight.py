@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lipo.common import LipoError
 from lipo.common.storage import require_local
+from lipo.training.model import require_model
 from lipo.training.preflight import require_room
 
 
@@ -18,12 +19,11 @@ def check(config: DictConfig) -> None:
         config: From :func:`lipo.sft.compose`.
 
     Raises:
-        LipoError: No model at its path; a data file that is missing, unreadable or without verl's columns; fewer
-            examples than a batch; more steps than the epochs have; several nodes; nothing to export; a full disk.
+        LipoError: A model that is neither here nor on the Hub; a data file that is missing, unreadable or without
+            verl's columns; fewer examples than a batch; more steps than the epochs have; several nodes; nothing to
+            export; a full disk.
     """
-    model = config.model.path
-    if model.startswith((".", "/", "~", "recipes/", "runs/")) and not (Path(model) / "config.json").is_file():
-        raise LipoError(f"no model at {model} (model.path)", "give a Hugging Face directory with a config.json")
+    require_model(config.model.path, "model.path")
     if config.trainer.nnodes != 1:
         raise LipoError(
             f"trainer.nnodes is {config.trainer.nnodes}; lipo sft starts the processes of one node",

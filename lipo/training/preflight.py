@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from lipo.common import LipoError, parse, require_free_space
 from lipo.common.config import nearest
 from lipo.common.storage import require_local
+from lipo.training.model import require_model
 
 _COLUMNS = ("data_source", "prompt", "reward_model")
 _VERL_ESTIMATORS = ("gae", "grpo", "grpo_passk", "grpo_vectorized", "rloo", "rloo_vectorized", "reinforce_plus_plus",
@@ -27,11 +28,12 @@ def check(config: DictConfig) -> None:
         config: From :func:`lipo.training.compose`.
 
     Raises:
-        LipoError: Unknown estimator; unknown or invalid keys under ``algorithm.<estimator>``; no model at its path;
-            a data file that is missing, unreadable or without verl's columns; too little disk space.
+        LipoError: Unknown estimator; unknown or invalid keys under ``algorithm.<estimator>``; a model that
+            is neither here nor on the Hub; a data file that is missing, unreadable or without verl's columns; too
+            little disk space.
     """
     _check_estimator(config)
-    _check_model(config)
+    require_model(config.actor_rollout_ref.model.path, "actor_rollout_ref.model.path")
     for key in ("train_files", "val_files"):
         files = config.data[key]
         for file in [files] if isinstance(files, str) else files:
@@ -51,16 +53,6 @@ def _check_estimator(config: DictConfig) -> None:
     section = config.algorithm.get(name)
     data: Any = OmegaConf.to_container(section, resolve=True) if section is not None else {}
     parse(RULES[name].config, data, f"algorithm.{name}")
-
-
-def _check_model(config: DictConfig) -> None:
-    path = config.actor_rollout_ref.model.path
-    directory = Path(path)
-    looks_local = path.startswith((".", "/", "~", "recipes/", "runs/")) or directory.exists()
-    if looks_local and not (directory / "config.json").is_file():
-        raise LipoError(
-            f"no model at {path} (actor_rollout_ref.model.path)", "give a Hugging Face directory with a config.json"
-        )
 
 
 def _check_data(file: str, where: str, config: DictConfig) -> None:

@@ -116,9 +116,20 @@ class TestUrls:
     def test_a_file_url_is_a_path(self):
         assert stage("file:///a/b") == stage(Path("file:///a/b")) == Path("/a/b")
 
-    def test_an_unknown_scheme_is_an_error(self):
-        with pytest.raises(LipoError, match="cannot open nosuch://a"):
-            stage("nosuch://a/b")
+    @pytest.mark.parametrize(
+        ("url", "what", "fix"),
+        [
+            ("nosuch://a/b", "nothing is known of the scheme nosuch://", "use s3://"),
+            ("s4://a/b", "nothing is known of the scheme s4://", "did you mean s3://"),
+            ("gs://a/b", "gs:// needs a further package", "pip install gcsfs"),
+            ("abfs://a/b", "abfs:// needs a further package", "pip install adlfs"),
+            ("sftp://a/b", "paramiko", "install the package that it names"),
+        ],
+    )
+    def test_a_scheme_that_cannot_be_is_named_with_what_to_do(self, url, what, fix):
+        with pytest.raises(LipoError) as caught:
+            stage(url)
+        assert url in caught.value.what and what in caught.value.what and fix in caught.value.fix
 
 
 class TestStaging:
@@ -165,6 +176,19 @@ class TestStaging:
         with pytest.raises(LipoError, match="changed while it was read"):
             stage(f"{url}/m", lambda *_: put(f"{url}/m/a", b"behind"))
         assert not list((tmp_path / "cache").rglob("a"))
+
+    def test_one_that_is_not_there_is_told_before_the_first_is_copied(self, bucket, tmp_path):
+        from lipo.cli._storage import require_there
+
+        _, url = bucket
+        put(f"{url}/m/a", b"1")
+        require_there(["runs/local", f"{url}/m", f"{url}/m/a", "hdfs://left/to/verl"])
+        with pytest.raises(LipoError, match=r"nothing at s3://bucket/.*/none"):
+            require_there([f"{url}/m", f"{url}/none"])
+        words = ("merge", "--base", f"{url}/m", "--experts", f"{url}/none", "--out", tmp_path / "out")
+        done = lipo(*words)
+        assert done.returncode == 2 and f"nothing at {url}/none" in done.stderr
+        assert not (tmp_path / "cache").exists()
 
     def test_nothing_there(self, bucket):
         with pytest.raises(LipoError, match="nothing at s3://bucket"):

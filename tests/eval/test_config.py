@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eval import BenchmarkConfig, Claim, EngineConfig, EvalConfig, JudgeConfig, SamplingConfig
+from eval import BenchmarkConfig, Claim, EngineConfig, EvalConfig, JudgeConfig, SamplingConfig, check
 from eval.claims import Verdict, check_claims
 from eval.config import check_config, check_models
 from eval.results import SCHEMA, Average, Cell, Comparison
@@ -99,3 +99,25 @@ def test_the_documentation_lists_the_top_of_the_results(make_results):
 @pytest.mark.parametrize("part", [EvalConfig, BenchmarkConfig, SamplingConfig, EngineConfig, JudgeConfig, Claim])
 def test_the_documentation_lists_every_key(part):
     assert f"\n{reference_table(part)}\n" in (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+
+
+def test_an_evaluation_is_checked_while_models_are_still_to_be_made(config, tmp_path):
+    (tmp_path / "math.parquet").write_bytes(b"")
+    check(config)
+    later = replace(config, models={**config.models, "merged": Path("not/yet")}, claims=[Claim("merged")])
+    with pytest.raises(LipoError, match="no model 'merged' at not/yet"):
+        check(later)
+    made = [Path("not/yet").absolute()]
+    check(later, made)
+    for change, message in (
+        ({"models": {**later.models, "base": Path("nowhere")}}, "no model 'base' at nowhere"),
+        (
+            {"benchmarks": {"math": BenchmarkConfig(tmp_path / "none.parquet", "math")}},
+            "benchmark 'math' has no file at",
+        ),
+        ({"benchmarks": {"mathvista": BenchmarkConfig()}, "data_dir": tmp_path}, "lipo data fetch mathvista"),
+        ({"benchmarks": {"math": BenchmarkConfig(tmp_path / "math.parquet", "maths")}}, "maths"),
+        ({"claims": [Claim("other")]}, r"claims\[0\].model is 'other'"),
+    ):
+        with pytest.raises(LipoError, match=message):
+            check(replace(later, **change), made)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lipo.common import LipoError
-from merge import MergeConfig, Rule, build_plan
+from merge import MergeConfig, Rule, build_plan, check
 from merge.plan import is_linear
 
 
@@ -197,3 +197,20 @@ def test_fingerprint_follows_recipe_and_inputs(models, write_model, toy) -> None
     assert build_plan(dataclasses.replace(config, options={"steps": 300})).fingerprint == first
     (models["math"] / "model.safetensors").touch()
     assert build_plan(config).fingerprint != first
+
+
+def test_a_merge_is_checked_while_experts_are_still_to_be_made(models):
+    config = _config(models)
+    check(config)
+    later = dataclasses.replace(config, experts={**config.experts, "late": Path("not/yet")})
+    with pytest.raises(LipoError, match="no model directory at not/yet"):
+        check(later)
+    check(later, [Path("not/yet").absolute()])
+    for change, message in (
+        ({"base": Path("nowhere")}, "no model directory at nowhere"),
+        ({"options": {"scael": 1}}, "did you mean 'scale'"),
+        ({"method": "amn"}, "did you mean 'amm'"),
+        ({"rules": [Rule(match="(", use="method")]}, "not a regular expression"),
+    ):
+        with pytest.raises(LipoError, match=message):
+            check(dataclasses.replace(later, **change), [Path("not/yet").absolute()])

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from lipo.cli._stages import Stages, read_recipes
-from lipo.cli.run import fitting, show
+from lipo.cli.run import fitting, run_pipeline, show
 from lipo.common import LipoError, load_yaml
 from lipo.pipeline import HashCache, PipelineConfig, examine
 from lipo.pipeline.state import State
@@ -107,3 +107,46 @@ def test_overrides_are_those_of_the_file_or_a_mistake():
 )
 def test_trainings_beside_each_other(needed, gpus, slots):
     assert fitting(needed, gpus) == slots
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    command = [sys.executable, "-m", "recipes.tiny.make_data", "--out", folder, *SMALL]
+    subprocess.run(command, check=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin"}, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ('training_overrides=["actor_rollout_ref.model.path=runs/none"]', "no model at runs/none"),
+        ('training_overrides=["data.train_files=none.parquet"]', r"none\.parquet \(data\.train_files\)"),
+        ('training_overrides=["actor_rollout_ref.model.path=nosuch://host/model"]', "of the scheme nosuch://"),
+        ('merge_overrides=["base=runs/none"]', "no model directory at runs/none"),
+        ('merge_overrides=["experts.math=gs://bucket/math"]', "pip install gcsfs"),
+        ('merge_overrides=["options.scael=1"]', "did you mean 'scale'"),
+        ('eval_overrides=["models.other=runs/none"]', "no model 'other' at runs/none"),
+        ('eval_overrides=["benchmarks.ocr.source=none.parquet"]', "has no file at none.parquet"),
+        ('eval_overrides=["benchmarks.mathvista={}"]', "lipo data fetch mathvista"),
+        ('eval_overrides=["benchmarks.ocr.scorer=orc"]', "orc"),
+    ],
+)
+def test_what_a_later_stage_would_miss_stops_it_before_the_first_training(folder, data, override, message):
+    """Also in the rehearsal."""
+    (folder / "runs/demo").mkdir(parents=True)
+    (folder / "runs/demo/data").symlink_to(data)
+    config = pipeline("data=null", override)
+    for start in (show, run_pipeline):
+        with pytest.raises(LipoError, match=message):
+            start(config, Console())
+    assert not (folder / "runs/demo/training").exists()
+
+
+def test_data_that_are_made_are_checked_when_they_are_there(folder, capsys):
+    options = 'data_options=["--train=4","--validation=2","--test=2"]'
+    config = pipeline(options, 'training_overrides=["data.train_files=runs/demo/data/none.parquet"]')
+    show(config, Console())
+    with pytest.raises(LipoError, match=r"runs/demo/data/none\.parquet"):
+        run_pipeline(config, Console())
+    assert "data finished" in capsys.readouterr().out and not (folder / "runs/demo/training").exists()
