@@ -24,7 +24,7 @@ from lipo.common import LipoError, atomic_write
 from lipo.common.config import nearest
 from recipes.tiny.merge_study import render as merges
 from recipes.tiny.study import render
-from recipes.tiny.study.runs import base_hash
+from recipes.tiny.study.provenance import base_hash
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/evidence.md", "docs/length-control.md")

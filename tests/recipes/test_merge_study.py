@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from lipo.common import LipoError
+from recipes.tiny.merge_study.__main__ import run
 from recipes.tiny.merge_study.collect import collect
 from recipes.tiny.merge_study.config import MergeStudy, check
 from recipes.tiny.merge_study.render import markdown, picture
-from recipes.tiny.merge_study.runs import choose_scales, compared
+from recipes.tiny.merge_study.runs import choose_scales, compared, measure, read_scores
 from recipes.tiny.study.provenance import provenance
 
 TASKS = ["math", "ocr"]
@@ -74,7 +75,13 @@ def results(study):
             for scale, right in ((0.5, 5), (1, 5 + seed)):
                 write_scores(study, "validation", seed, f"merged_{method}-{scale}", right, 10 * seed)
     described = provenance("recipes.tiny.merge_study", Path("merging.yaml"), [], study)
-    return described | collect(study, {1: {"mean": 0.5, "ties": 1.0}, 2: {"mean": 0.5, "ties": 0.5}})
+    scales = {1: {"mean": 0.5, "ties": 1.0}, 2: {"mean": 0.5, "ties": 0.5}}
+    measured = {seed: measure(study, seed, chosen) for seed, chosen in scales.items()}
+    return described | collect(study, json.loads(json.dumps(measured), object_hook=whole_keys))
+
+
+def whole_keys(values):
+    return {int(key) if key.isdigit() else key: value for key, value in values.items()}
 
 
 def test_figures(results):
@@ -117,7 +124,7 @@ def test_an_unfinished_study_is_refused(study):
     file = study.out / "eval/test-1/scores/base/ocr.jsonl"
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(LipoError, match="has 39 rows"):
-        collect(study, {1: {}, 2: {}})
+        read_scores(study, "test", 1, "base")
 
 
 def make_experts(study):
@@ -144,3 +151,29 @@ def test_bad_studies_are_refused(study, change, message):
     check(study)
     with pytest.raises(LipoError, match=message):
         check(dataclasses.replace(study, **change))
+
+
+def test_a_study_goes_on_on_another_machine(study, results, monkeypatch):
+    make_experts(study)
+    evaluated = []
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.python", lambda *_: None)
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.lipo", lambda *_: None)
+    monkeypatch.setattr(
+        "recipes.tiny.merge_study.runs.evaluate", lambda study, split, seed, models: evaluated.append((split, seed))
+    )
+    monkeypatch.setattr(
+        "recipes.tiny.merge_study.runs.choose_scales",
+        lambda study, seed: {"mean": 0.5, "ties": {1: 1.0, 2: 0.5}[seed]},
+    )
+    one = run(dataclasses.replace(study, seeds=[1]))
+    assert evaluated == [("validation", 1), ("test", 1)]
+    # Of the first seed, neither experts nor answers are left.
+    for place in (study.out / "eval", study.out / "experts"):
+        for path in place.glob("*-1"):
+            path.rename(path.with_name(f"gone-{path.name}"))
+    both = run(study)
+    assert evaluated[2:] == [("validation", 2), ("test", 2)]
+    assert both["scales"]["ties"] == [*one["scales"]["ties"], 0.5]
+    assert {key: results[key] for key in both} == both
+    with pytest.raises(LipoError, match=r"seed-1.json was measured with other settings \(scales\)"):
+        run(dataclasses.replace(study, scales=[0.5]))

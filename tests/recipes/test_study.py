@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lipo.common import LipoError
+from recipes.tiny.study.__main__ import run as run_study
 from recipes.tiny.study.bootstrap import interval, resample
-from recipes.tiny.study.collect import _on_front, collect
+from recipes.tiny.study.collect import _on_front, collect, measure
 from recipes.tiny.study.config import Run, Study, check
 from recipes.tiny.study.picture import colours, picture
 from recipes.tiny.study.provenance import provenance
@@ -65,7 +66,11 @@ def complete(study):
             for method in study.methods:
                 write_training(study, Run(task, method, seed), 10 * seed)
     described = provenance("recipes.tiny.study", Path("a study.yaml"), ["seeds=[1,2]"], study)
-    return described | collect(study, check(study))
+    return described | collect(study, {run.name: measure(study, run) for run in everything(study)})
+
+
+def everything(study):
+    return [*check(study), *(Run(task, "base", seed) for task in study.tasks for seed in study.seeds)]
 
 
 @pytest.fixture
@@ -170,7 +175,7 @@ def test_an_unfinished_study_is_refused(study):
     file = answers_directory(study, "math", 1) / "scores" / "base" / "math.jsonl"
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(LipoError, match="has 79 rows"):
-        collect(study, check(study))
+        measure(study, Run("math", "base", 1))
 
 
 def test_the_first_seed_of_every_task_comes_before_the_second_and_the_reference_first(study):
@@ -231,18 +236,60 @@ def test_a_model_of_other_settings_is_not_taken(study, trained, monkeypatch):
     changed = dataclasses.replace(study, overrides=["trainer.total_training_steps=9"])
     with pytest.raises(LipoError, match=r"math-grpo-1 was .* other settings \(trainer.total_training_steps\)"):
         train_all(changed, check(changed))
-    monkeypatch.setattr("recipes.tiny.study.runs.base_hash", lambda: "another base")
-    with pytest.raises(LipoError, match=r"other settings \(base\)"):
-        train_all(study, check(study))
+    with monkeypatch.context() as patched:
+        patched.setattr("recipes.tiny.study.runs.base_hash", lambda: "another base")
+        with pytest.raises(LipoError, match=r"other settings \(base\)"):
+            train_all(study, check(study))
     # Made by hand, with who knows what.
     (training_directory(study, Run("math", "grpo", 1)) / "study.json").unlink()
     with pytest.raises(LipoError, match="was trained with other settings"):
         train_all(study, check(study))
 
 
+@pytest.fixture
+def machine(monkeypatch, trained):
+    """Data and answers of a machine without verl: what was trained is answered at once."""
+    monkeypatch.setattr("recipes.tiny.study.runs.python", lambda *_: None)
+
+    def answers(study, runs, task, seed):
+        for run in runs:
+            if (run.task, run.seed) == (task, seed):
+                write_answers(study, run.method, seed, 0.5, 100, task)
+                if run.method != "base":
+                    write_training(study, run, 50)
+
+    monkeypatch.setattr("recipes.tiny.study.runs.evaluate", answers)
+    return trained
+
+
+def test_a_study_goes_on_on_another_machine(study, machine, tmp_path):
+    first = dataclasses.replace(study, out=tmp_path / "here", seeds=[1])
+    here = run_study(first, check(first))
+    assert machine.started == ["math-grpo-1", "math-lipo-1"]
+    # Nothing of the other machine but what is kept beside the results.
+    both = dataclasses.replace(study, out=tmp_path / "there")
+    there = run_study(both, check(both))
+    assert machine.started == ["math-grpo-1", "math-lipo-1", "math-grpo-2", "math-lipo-2"]
+    assert there.keys() == {run.name for run in everything(both)}
+    assert {name: there[name] for name in here} == here
+    assert [seed["tokens"] for seed in collect(both, there)["tasks"]["math"]["lipo"]["per_seed"]] == [100, 100]
+    # All is there: nothing to do, not even data.
+    assert run_study(dataclasses.replace(both, out=tmp_path / "nowhere"), check(both)) == there
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_measurements_of_other_settings_are_not_taken(study, machine):
+    run_study(study, check(study))
+    for change, key in (({"overrides": ["a=1"]}, "a"), ({"test_items": 60}, "test_items"), ({"samples": 1}, "samples")):
+        changed = dataclasses.replace(study, **change)
+        with pytest.raises(LipoError, match=rf"math-grpo-1.json was measured with other settings \({key}\)"):
+            run_study(changed, check(changed))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"methods": {"base": []}, "reference": "base"}, "'base' is no name"),
         ({"reference": "ppo"}, "reference is 'ppo'"),
         ({"subject": "ppo"}, "subject is 'ppo'"),
         ({"seeds": []}, "no task"),

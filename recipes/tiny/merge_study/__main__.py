@@ -11,9 +11,10 @@ from lipo.common import LipoError, load_yaml
 from lipo.common.interrupts import deliver_interrupts
 from recipes.tiny.merge_study import runs as steps
 from recipes.tiny.merge_study.collect import collect
-from recipes.tiny.merge_study.config import MergeStudy, check
+from recipes.tiny.merge_study.config import MergeStudy, check, kept_file, settings
 from recipes.tiny.merge_study.render import markdown, picture
 from recipes.tiny.study.files import write_figures, write_pages
+from recipes.tiny.study.kept import keep, kept
 from recipes.tiny.study.provenance import provenance
 
 
@@ -28,7 +29,6 @@ def main() -> None:
     try:
         study = load_yaml(MergeStudy, options.recipe, options.overrides)
         if not options.render:
-            check(study)
             figures = run(study)
             described = provenance("recipes.tiny.merge_study", options.recipe, options.overrides, study)
             write_figures(study.results, described | figures)
@@ -41,15 +41,20 @@ def main() -> None:
 
 def run(study: MergeStudy) -> dict:
     """Data; per seed all merges, the choice of scales on validation items, and the comparison on held-out ones."""
-    steps.make_data(study)
-    scales = {}
-    for number, seed in enumerate(study.seeds, 1):
-        print(f"seed {number} of {len(study.seeds)}: {seed}", flush=True)
+    measured = {seed: kept(kept_file(study, seed), settings(study, seed)) for seed in study.seeds}
+    left = [seed for seed, seen in measured.items() if seen is None]
+    check(study, left)
+    print(f"{len(study.seeds)} seeds, {len(study.seeds) - len(left)} measured before", flush=True)
+    if left:
+        steps.make_data(study)
+    for number, seed in enumerate(left, 1):
+        print(f"seed {number} of {len(left)}: {seed}", flush=True)
         steps.evaluate(study, "validation", seed, steps.merge_all(study, seed))
-        scales[seed] = steps.choose_scales(study, seed)
-        print(f"scales: {json.dumps(scales[seed])}", flush=True)
-        steps.evaluate(study, "test", seed, steps.compared(study, seed, scales[seed]))
-    return collect(study, scales)
+        scales = steps.choose_scales(study, seed)
+        print(f"scales: {json.dumps(scales)}", flush=True)
+        steps.evaluate(study, "test", seed, steps.compared(study, seed, scales))
+        keep(kept_file(study, seed), settings(study, seed), steps.measure(study, seed, scales))
+    return collect(study, {seed: kept(kept_file(study, seed), settings(study, seed)) or {} for seed in study.seeds})
 
 
 if __name__ == "__main__":

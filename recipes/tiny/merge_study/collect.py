@@ -8,48 +8,46 @@ from typing import Any
 import numpy as np
 
 from recipes.tiny.merge_study.config import MergeStudy, expert
-from recipes.tiny.merge_study.runs import label_of, norm_ratio, read_scores
+from recipes.tiny.merge_study.runs import label_of, labels
 from recipes.tiny.study.bootstrap import interval, resample
-from recipes.tiny.study.runs import BASE
+from recipes.tiny.study.config import BASE
 
 AVERAGE = "average"
 """All tasks, of equal weight; items with the same number are drawn together."""
 
 
-def collect(study: MergeStudy, scales: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
+def collect(study: MergeStudy, measured: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """Compute all figures; intervals as in :mod:`recipes.tiny.study`.
 
     Args:
-        study: What was compared, evaluated to its end.
-        scales: Chosen scales: seed → method → scale.
+        study: What was compared.
+        measured: Seed → what :func:`recipes.tiny.merge_study.runs.measure` gives.
 
     Returns:
         Plain data: ``scales``, ``norm_ratios``, ``validation``, ``verdicts``, and ``models`` → task or ``average`` →
         figures; ``difference`` is the accuracy less the reference's.
     """
-    labels = [BASE, *(expert(task) for task in study.tasks), *study.others, *map(label_of, study.methods)]
-    scores = {label: np.stack([read_scores(study, "test", s, label) for s in study.seeds]) for label in labels}
+    seeds = [measured[seed] for seed in study.seeds]
+    scores = {label: np.array([seed["test"][label] for seed in seeds]) for label in labels(study)}
     reference = scores[label_of(study.reference)]
     return {
-        "scales": {name: [scales[seed][name] for seed in study.seeds] for name in study.methods},
-        "norm_ratios": {
-            name: [norm_ratio(study, seed, name, scales[seed][name]) for seed in study.seeds] for name in study.methods
+        "scales": {name: [seed["scales"][name] for seed in seeds] for name in study.methods},
+        "norm_ratios": {name: [seed["norm_ratios"][name] for seed in seeds] for name in study.methods},
+        "validation": {
+            name: _by_scale(study, np.mean([seed["validation"][name] for seed in seeds], axis=0))
+            for name in study.methods
         },
-        "validation": {name: _by_scale(study, name) for name in study.methods},
-        "models": {label: _figures(study, scores[label], reference) for label in labels},
+        "models": {label: _figures(study, array, reference) for label, array in scores.items()},
         "verdicts": _verdicts(study, scores) if study.subject else [],
     }
 
 
-def _by_scale(study: MergeStudy, method: str) -> list[dict[str, float]]:
+def _by_scale(study: MergeStudy, means: np.ndarray) -> list[dict[str, float]]:
     """Mean accuracy and tokens over tasks, validation items and seeds, for every scale."""
-    result = []
-    for scale in study.scales:
-        label = label_of(method, scale)
-        means = [read_scores(study, "validation", seed, label).mean((0, 1)) for seed in study.seeds]
-        accuracy, tokens = np.mean(means, axis=0)
-        result.append({"scale": scale, "accuracy": round(float(accuracy), 6), "tokens": round(float(tokens), 6)})
-    return result
+    return [
+        {"scale": scale, "accuracy": round(float(accuracy), 6), "tokens": round(float(tokens), 6)}
+        for scale, (accuracy, tokens) in zip(study.scales, means, strict=True)
+    ]
 
 
 def _verdicts(study: MergeStudy, scores: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

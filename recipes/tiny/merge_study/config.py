@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lipo.common import LipoError, option
+from recipes.tiny.study.provenance import base_hash
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
@@ -19,7 +20,7 @@ class MergeStudy:
 
     title: str = option(help="Heading of the results.")
     out: Path = option(help="Directory of data, merged models and answers; a second run continues there.")
-    results: Path = option(help="Stem of the result files: <results>.json, .md and .svg.")
+    results: Path = option(help="Stem of the result files: <results>.json, .md and .svg; measurements in <results>/.")
     tasks: list[str] = option(help="Tasks of the experts: math, structured, ocr.")
     seeds: list[int] = option(help="Seeds of the experts' trainings; also of merging and of evaluation.")
     experts: str = option(help="Directory of an expert, with {task} and {seed} in it.")
@@ -36,8 +37,12 @@ class MergeStudy:
     margin: float = option(0.01, help="Loss of accuracy that still counts as no worse.", minimum=0, maximum=1)
 
 
-def check(study: MergeStudy) -> None:
+def check(study: MergeStudy, seeds: Sequence[int] | None = None) -> None:
     """Refuse what cannot work, before anything is merged.
+
+    Args:
+        study: As read.
+        seeds: Those whose models are needed; null: all.
 
     Raises:
         LipoError: Nothing to compare, a name that cannot be a file's, or a model that is not there.
@@ -54,8 +59,9 @@ def check(study: MergeStudy) -> None:
     for name, options in study.methods.items():
         if "method" not in options or "scale" in options:
             raise LipoError(f"methods.{name} has no method, or a scale", "write method: NAME; scales are the study's")
-    places = [(study.experts, task, seed) for task in study.tasks for seed in study.seeds]
-    places += [(pattern, "", seed) for pattern in study.others.values() for seed in study.seeds]
+    seeds = study.seeds if seeds is None else seeds
+    places = [(study.experts, task, seed) for task in study.tasks for seed in seeds]
+    places += [(pattern, "", seed) for pattern in study.others.values() for seed in seeds]
     for pattern, task, seed in places:
         place = Path(pattern.format(task=task, seed=seed))
         if not (place / "config.json").is_file():
@@ -65,3 +71,22 @@ def check(study: MergeStudy) -> None:
 def expert(task: str) -> str:
     """Label of a task's expert."""
     return f"{task}_expert"
+
+
+def kept_file(study: MergeStudy, seed: int) -> Path:
+    """Where the measurements of one seed are kept."""
+    return study.results / f"seed-{seed}.json"
+
+
+def settings(study: MergeStudy, seed: int) -> dict[str, Any]:
+    """All that the measurements of one seed depend on, but for the experts, which a seed trains anew each time."""
+    return {
+        "base": base_hash(),
+        "seed": seed,
+        "tasks": study.tasks,
+        "methods": study.methods,
+        "others": sorted(study.others),
+        "scales": study.scales,
+        "items": [study.validation_items, study.test_items],
+        "samples": study.samples,
+    }

@@ -12,7 +12,8 @@ import numpy as np
 from lipo.common import LipoError, atomic_write
 from recipes.tiny.merge_study.config import MergeStudy, expert
 from recipes.tiny.study.commands import lipo, python
-from recipes.tiny.study.runs import BASE, MODEL
+from recipes.tiny.study.config import BASE
+from recipes.tiny.study.runs import MODEL
 
 
 def label_of(method: str, scale: float | None = None) -> str:
@@ -93,6 +94,37 @@ def norm_ratio(study: MergeStudy, seed: int, method: str, scale: float) -> float
     """‖merged change‖ / mean ‖expert's change‖, the median over the method's tensors, from the merge's manifest."""
     manifest = study.out / "merged" / str(seed) / label_of(method, scale) / "manifest.json"
     return float(json.loads(manifest.read_text("utf-8"))["summary"]["median_norm_ratio"])
+
+
+def measure(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[str, Any]:
+    """Collect what was measured of one seed.
+
+    Args:
+        study: What is compared, evaluated for this seed.
+        seed: Of the experts.
+        scales: The chosen ones, by method.
+
+    Returns:
+        Plain data: ``scales``, ``norm_ratios``, ``validation`` (method → scale → accuracy and tokens) and ``test``
+        (label → task → item → accuracy and tokens).
+    """
+    return {
+        "scales": dict(scales),
+        "norm_ratios": {name: norm_ratio(study, seed, name, scales[name]) for name in study.methods},
+        "validation": {
+            name: [
+                read_scores(study, "validation", seed, label_of(name, scale)).mean((0, 1)).round(6).tolist()
+                for scale in study.scales
+            ]
+            for name in study.methods
+        },
+        "test": {label: read_scores(study, "test", seed, label).round(6).tolist() for label in labels(study)},
+    }
+
+
+def labels(study: MergeStudy) -> list[str]:
+    """Labels of all models that are compared on held-out items."""
+    return [BASE, *(expert(task) for task in study.tasks), *study.others, *map(label_of, study.methods)]
 
 
 def read_scores(study: MergeStudy, split: str, seed: int, label: str) -> np.ndarray:

@@ -6,4 +6,6 @@ Every training and every answer is kept, so that an interrupted study continues;
 be run first and the rest later, as what is done is not done again:
 
     python -m recipes.tiny.study recipes/tiny/studies/lengths.yaml 'seeds=[1]' jobs=2
+
+Measurements are kept beside the results (:mod:`recipes.tiny.study.kept`); with these alone, another machine continues.
 """

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from lipo.common import LipoError, load_yaml
 from lipo.common.interrupts import deliver_interrupts
 from recipes.tiny.study import runs as steps
-from recipes.tiny.study.collect import collect
-from recipes.tiny.study.config import Study, check
+from recipes.tiny.study.collect import collect, measure
+from recipes.tiny.study.config import BASE, Run, Study, check
 from recipes.tiny.study.files import write_figures, write_pages
 from recipes.tiny.study.picture import picture
 from recipes.tiny.study.provenance import provenance
@@ -29,9 +30,9 @@ def main() -> None:
         study = load_yaml(Study, options.recipe, options.overrides)
         trainings = check(study)
         if not options.render:
-            run(study, trainings)
+            measured = run(study, trainings)
             described = provenance("recipes.tiny.study", options.recipe, options.overrides, study)
-            write_figures(study.results, described | collect(study, trainings))
+            write_figures(study.results, described | collect(study, measured))
         write_pages(study.results, markdown, picture)
     except LipoError as error:
         sys.exit(f"error: {error.what}\n  fix: {error.fix}")
@@ -39,13 +40,24 @@ def main() -> None:
         sys.exit("interrupted; the same command continues")
 
 
-def run(study: Study, trainings: list) -> None:
-    """Data, trainings, evaluations."""
-    steps.make_data(study)
-    steps.train_all(study, trainings)
-    for seed in study.seeds:
-        for task in study.tasks:
-            steps.evaluate(study, trainings, task, seed)
+def run(study: Study, trainings: list[Run]) -> dict[str, dict[str, Any]]:
+    """Data, trainings, evaluations; what has been measured before, here or elsewhere, is not done again.
+
+    Returns:
+        What was measured, by name, of every training and of the base.
+    """
+    runs = [*trainings, *(Run(task, BASE, seed) for task in study.tasks for seed in study.seeds)]
+    left = [run for run in runs if steps.measured(study, run) is None]
+    print(f"{len(runs)} models with the base, {len(runs) - len(left)} measured before", flush=True)
+    if left:
+        steps.make_data(study)
+    steps.train_all(study, [run for run in left if run.method != BASE])
+    for task, seed in dict.fromkeys((run.task, run.seed) for run in left):
+        steps.evaluate(study, left, task, seed)
+        for run in left:
+            if (run.task, run.seed) == (task, seed):
+                steps.keep_measured(study, run, measure(study, run))
+    return {run.name: steps.measured(study, run) or {} for run in runs}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 from lipo.common import LipoError
 from lipo.training import read_history
 from recipes.tiny.study.bootstrap import interval, resample
-from recipes.tiny.study.config import Run, Study, parts
-from recipes.tiny.study.runs import BASE, answers_directory, training_directory
+from recipes.tiny.study.config import BASE, Run, Study, parts
+from recipes.tiny.study.runs import answers_directory, training_directory
 
 ALL = "all tasks"
 """The mean over tasks, of equal weight; items with the same number are drawn together."""
@@ -23,7 +24,22 @@ LAST_STEPS = 10
 _RIGHT = 0.875
 
 
-def collect(study: Study, runs: list[Run]) -> dict[str, Any]:
+def measure(study: Study, run: Run) -> dict[str, Any]:
+    """Collect what was measured of a model and its training.
+
+    Args:
+        study: What is compared.
+        run: One of its trainings, finished and evaluated, or the base.
+
+    Returns:
+        Plain data: ``items``, accuracy and tokens of every held-out item; ``curve``, a training's steps.
+    """
+    directory = answers_directory(study, run.task, run.seed)
+    items = np.concatenate([_read(study, directory, run.method, part) for part in parts(run.task)])
+    return {"items": items.round(6).tolist(), "curve": [] if run.method == BASE else _curve(study, run)}
+
+
+def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Compute all figures.
 
     Accuracy, tokens and comparisons are means over seeds and held-out items. Intervals (95 %) come from a bootstrap
@@ -32,19 +48,24 @@ def collect(study: Study, runs: list[Run]) -> dict[str, Any]:
 
     Args:
         study: What was compared.
-        runs: All of its trainings, finished and evaluated.
+        measured: From :func:`measure`, by name, for all of its trainings and the base.
 
     Returns:
         Plain data: ``tasks`` → method → figures, with :data:`ALL` last where there are several; ``verdicts`` → task →
         list; ``training`` → task → method → tokens at the end; ``curves`` → run → steps.
     """
     methods = (BASE, *study.methods)
-    scores = {task: np.stack([_scores(study, task, method) for method in methods]) for task in study.tasks}
+    scores = {
+        task: np.array(
+            [[measured[Run(task, method, seed).name]["items"] for seed in study.seeds] for method in methods]
+        )
+        for task in study.tasks
+    }
     if len(study.tasks) > 1:
         pooled = [array.reshape(*array.shape[:2], -1, study.test_items, 2).mean(2) for array in scores.values()]
         scores[ALL] = np.mean(pooled, axis=0)
     tables = {task: _table(study, dict(zip(methods, array, strict=True))) for task, array in scores.items()}
-    curves = {run.name: _curve(study, run) for run in runs}
+    curves = {name: found["curve"] for name, found in measured.items() if found["curve"]}
     return {
         "tasks": {task: table for task, (table, _) in tables.items()},
         "verdicts": {task: verdicts for task, (_, verdicts) in tables.items()},
@@ -53,17 +74,8 @@ def collect(study: Study, runs: list[Run]) -> dict[str, Any]:
     }
 
 
-def _scores(study: Study, task: str, method: str) -> np.ndarray:
-    """Accuracy and tokens of every held-out item, (seeds, items, 2), averaged over an item's responses."""
-    return np.stack(
-        [
-            np.concatenate([_read(study, answers_directory(study, task, seed), method, part) for part in parts(task)])
-            for seed in study.seeds
-        ]
-    )
-
-
 def _read(study: Study, directory: Path, method: str, task: str) -> np.ndarray:
+    """Accuracy and tokens of every held-out item, (items, 2), averaged over an item's responses."""
     file = directory / "scores" / method / f"{task}.jsonl"
     rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     if len(rows) != study.test_items * study.samples:

@@ -10,6 +10,9 @@ from lipo.common import LipoError, option
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,40}")
 
+BASE = "base"
+"""The model that trainings start from, measured like theirs."""
+
 MIXTURE = "mixture"
 PARTS = ("math", "structured", "ocr")
 
@@ -20,7 +23,7 @@ class Study:
 
     title: str = option(help="Heading of the results.")
     out: Path = option(help="Directory of data, trainings and answers; a second run continues there.")
-    results: Path = option(help="Stem of the result files: <results>.json, .md and .svg.")
+    results: Path = option(help="Stem of the result files: <results>.json, .md and .svg; measurements in <results>/.")
     tasks: list[str] = option(help="Recipes of recipes/tiny: math, structured, ocr, or mixture, which is all three.")
     seeds: list[int] = option(help="Seeds of the order of prompts and of evaluation; one training per seed.")
     methods: dict[str, list[str]] = option(help="Name to Hydra overrides.")
@@ -40,7 +43,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a study."""
+    """One training of a study, or the base in its place."""
 
     task: str
     method: str
@@ -69,7 +72,7 @@ def check(study: Study) -> list[Run]:
         if name is not None and name not in study.methods:
             raise LipoError(f"{key} is '{name}'", f"use one of {', '.join(study.methods)}")
     for name in (*study.tasks, *study.methods):
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or name == BASE:
             raise LipoError(f"'{name}' is no name of a task or method", "use letters, digits and '_'")
     for key, values in (("tasks", study.tasks), ("seeds", study.seeds)):
         if len(set(values)) < len(values):

