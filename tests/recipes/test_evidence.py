@@ -88,7 +88,7 @@ RESULTS = {
     | {"test_items": 10, "samples": 1},
     "tasks": {"math": {"grpo": CELL, "lipo": CELL | VERSUS}, "all tasks": {"grpo": CELL, "lipo": CELL | VERSUS}},
     "verdicts": {"math": [{"method": "lipo", "other": "grpo"} | VERSUS], "all tasks": []},
-    "training": {"math": {"grpo": FIGURE, "lipo": FIGURE}},
+    "training": {"math": {name: {"last": FIGURE, "all": FIGURE | {"value": 0.55}} for name in ("grpo", "lipo")}},
     "curves": {},
 }
 
@@ -115,7 +115,8 @@ def test_what_a_block_shows(tmp_path):
     assert "**math**" not in shown(tmp_path, "summary") and "**all tasks**" in shown(tmp_path, "summary")
     assert shown(tmp_path, "verdicts").startswith("- math: `lipo` ends 50 % below `grpo` in tokens (40 to 60)")
     assert "`grpo` (0.5 tokens, 50.0 %, in 75 % of" in shown(tmp_path, "front")
-    assert "| `lipo` | 0.5 (0.4 – 0.6) |" in shown(tmp_path, "training")
+    assert "| `lipo` | 0.5 (0.4 – 0.6) | 0.6 (0.4 – 0.6) |" in shown(tmp_path, "training")
+    assert "| method | math, last ten steps | math, all steps |" in shown(tmp_path, "training")
     assert shown(tmp_path, "picture") == "![Length in training](results/lengths.svg)"
     assert shown(tmp_path, "picture", "README.md") == "![Length in training](docs/results/lengths.svg)"
     assert "seeds 4; 10 held-out items" in shown(tmp_path, "made")

@@ -94,7 +94,8 @@ def test_figures(results):
     assert "token_ratio" not in results["tasks"]["math"]["grpo"]
     assert results["curves"]["math-lipo-2"][0] == {"step": 1, "tokens": 20.0, "score": 0.9375, "accuracy": 0.75}
     assert results["curves"]["math-lipo-2"][1]["accuracy"] == 0.25
-    assert results["training"]["math"]["lipo"] == {"value": 15.0, "low": 10.0, "high": 20.0}
+    figure = {"value": 15.0, "low": 10.0, "high": 20.0}
+    assert results["training"]["math"]["lipo"] == {"last": figure, "all": figure}
     assert json.loads(json.dumps(results)) == results
 
 

@@ -52,7 +52,7 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
 
     Returns:
         Plain data: ``tasks`` → method → figures, with :data:`ALL` last where there are several; ``verdicts`` → task →
-        list; ``training`` → task → method → tokens at the end; ``curves`` → run → steps.
+        list; ``training`` → task → method → tokens of the last and of all steps; ``curves`` → run → steps.
     """
     methods = (BASE, *study.methods)
     scores = {
@@ -152,13 +152,17 @@ def _rollout_accuracy(file: Path) -> float:
     return sum(score > _RIGHT for score in scores) / len(scores)
 
 
-def _training_tokens(study: Study, task: str, curves: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Mean response tokens of a training's last steps: mean and range over seeds."""
-    result = {}
-    for method in study.methods:
-        ends = [
-            float(np.mean([step["tokens"] for step in curves[Run(task, method, seed).name][-LAST_STEPS:]]))
-            for seed in study.seeds
-        ]
-        result[method] = {"value": float(np.mean(ends)), "low": min(ends), "high": max(ends)}
-    return result
+def _training_tokens(
+    study: Study, task: str, curves: dict[str, list[dict[str, float]]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean response tokens of a training's last steps and of all of them, each the mean and range over seeds."""
+
+    def figure(method: str, steps: slice) -> dict[str, float]:
+        curve = [curves[Run(task, method, seed).name][steps] for seed in study.seeds]
+        means = [float(np.mean([step["tokens"] for step in part])) for part in curve]
+        return {"value": float(np.mean(means)), "low": min(means), "high": max(means)}
+
+    return {
+        method: {"last": figure(method, slice(-LAST_STEPS, None)), "all": figure(method, slice(None))}
+        for method in study.methods
+    }

@@ -64,11 +64,13 @@ def verdicts(results: dict[str, Any], tasks: list[str] | None = None) -> str:
 
 
 def training_tokens(results: dict[str, Any]) -> str:
-    """Mean response tokens at the end of training by task: mean over seeds, and their range."""
-    tasks, methods = list(results["training"]), results["study"]["methods"]
-    lines = ["| method | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
+    """Mean response tokens in training by task, of the last ten steps and of all: mean over seeds, and their range."""
+    training, methods = results["training"], results["study"]["methods"]
+    columns = [(task, steps) for task in training for steps in ("last", "all")]
+    heads = (f"{task}, {'last ten steps' if steps == 'last' else 'all steps'}" for task, steps in columns)
+    lines = ["| method | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
     lines += [
-        f"| `{method}` | " + " | ".join(number(results["training"][task][method]) for task in tasks) + " |"
+        f"| `{method}` | " + " | ".join(number(training[task][method][steps]) for task, steps in columns) + " |"
         for method in methods
     ]
     return "\n".join([*lines, ""])
