@@ -10,7 +10,7 @@ import numpy as np
 from recipes.tiny.merge_study.config import MergeStudy, expert
 from recipes.tiny.merge_study.runs import label_of, norm_ratio, read_scores
 from recipes.tiny.study.bootstrap import interval, resample
-from recipes.tiny.study.runs import BASE
+from recipes.tiny.study.config import BASE
 
 AVERAGE = "average"
 """All tasks, of equal weight; items with the same number are drawn together."""

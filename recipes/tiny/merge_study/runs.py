@@ -12,7 +12,8 @@ import numpy as np
 from lipo.common import LipoError, atomic_write
 from recipes.tiny.merge_study.config import MergeStudy, expert
 from recipes.tiny.study.commands import lipo, python
-from recipes.tiny.study.runs import BASE, MODEL
+from recipes.tiny.study.config import BASE
+from recipes.tiny.study.runs import MODEL
 
 
 def label_of(method: str, scale: float | None = None) -> str:

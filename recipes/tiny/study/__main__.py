@@ -40,6 +40,7 @@ def main() -> None:
 def run(study: Study, trainings: list) -> None:
     """Data, trainings, evaluations."""
     steps.make_data(study)
+    steps.train_cold_start(study)
     steps.train_all(study, trainings)
     for seed in study.seeds:
         for task in study.tasks:

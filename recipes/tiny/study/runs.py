@@ -8,9 +8,8 @@ from typing import Any
 
 from lipo.common import LipoError, atomic_write, sha256_file
 from recipes.tiny.study.commands import lipo, lipo_side_by_side, python
-from recipes.tiny.study.config import Run, Study, parts
+from recipes.tiny.study.config import BASE, COLD_START, VIDEO, Run, Study, parts
 
-BASE = "base"
 MODEL = "recipes/tiny/base"
 
 
@@ -21,7 +20,27 @@ def base_hash() -> str:
 
 def make_data(study: Study) -> None:
     """Write the tasks' data; held-out items come from seeds that training never uses."""
-    python("-m", "recipes.tiny.make_data", "--out", str(_data(study)), f"--test={study.test_items}")
+    module = "recipes.tiny.make_video_data" if VIDEO in study.tasks else "recipes.tiny.make_data"
+    sizes = study.data | {"test": study.test_items}
+    python("-m", module, "--out", str(_data(study)), *(f"--{k.replace('_', '-')}={v}" for k, v in sizes.items()))
+
+
+def train_cold_start(study: Study) -> None:
+    """Train what the methods start from, where the study has a cold start and it is not there yet."""
+    if study.cold_start is None:
+        return
+    directory, model = _directory(study, COLD_START), _model(study, COLD_START)
+    settings = {"base": base_hash()} | _settings([*study.cold_start, *(f"{k}={v}" for k, v in study.data.items())])
+    _keep_settings(COLD_START, directory, model, settings)
+    if not model.is_dir():
+        lipo(
+            "sft",
+            f"recipes/tiny/{study.tasks[0]}_sft.yaml",
+            *study.cold_start,
+            f"data.train_files={_data(study)}/cold_start.parquet",
+            f"trainer.default_local_dir={directory}",
+            f"lipo.export={model}",
+        )
 
 
 def train_all(study: Study, runs: list[Run]) -> None:
@@ -30,9 +49,10 @@ def train_all(study: Study, runs: list[Run]) -> None:
     Raises:
         LipoError: A training failed, or one of the same name was made with other settings or from another base.
     """
-    base = base_hash()
+    base = base_hash() if study.cold_start is None else sha256_file(_model(study, COLD_START) / "model.safetensors")
     for run in runs:
-        _keep_settings(study, run, base)
+        settings = {"base": base, "seed": run.seed} | _settings([*study.overrides, *study.methods[run.method]])
+        _keep_settings(run.name, training_directory(study, run), model_directory(study, run), settings)
     left = [run for run in runs if not model_directory(study, run).is_dir()]
     print(f"{len(runs)} trainings, {len(runs) - len(left)} done before", flush=True)
     commands = {run.name: ("train", f"recipes/tiny/{run.task}.yaml", *training_overrides(study, run)) for run in left}
@@ -44,22 +64,22 @@ def train_all(study: Study, runs: list[Run]) -> None:
         lipo(*arguments)
 
 
-def _keep_settings(study: Study, run: Run, base: str) -> None:
+def _settings(overrides: list[str]) -> dict[str, str]:
+    split = (override.lstrip("+").partition("=") for override in overrides)
+    return {key: value for key, _, value in split}
+
+
+def _keep_settings(name: str, directory: Path, model: Path, settings: dict[str, Any]) -> None:
     """Write down what a training is made with, or compare with what it was made with."""
-    settings: dict[str, Any] = {"base": base, "seed": run.seed}
-    for override in (*study.overrides, *study.methods[run.method]):
-        key, _, value = override.lstrip("+").partition("=")
-        settings[key] = value
-    directory = training_directory(study, run)
     file = directory / "study.json"
     made = json.loads(file.read_text("utf-8")) if file.is_file() else None
     if made == settings:
         return
-    if made is not None or model_directory(study, run).exists():
+    if made is not None or model.exists():
         changed = sorted(key for key in {*settings, *(made or {})} if (made or {}).get(key) != settings.get(key))
         raise LipoError(
-            f"{run.name} was trained with other settings ({', '.join(changed)})",
-            f"remove {directory} and {model_directory(study, run)}, or choose another 'out'",
+            f"{name} was trained with other settings ({', '.join(changed)})",
+            f"remove {directory} and {model}, or choose another 'out'",
         )
     with atomic_write(file) as stream:
         json.dump(settings, stream, indent=1)
@@ -67,11 +87,13 @@ def _keep_settings(study: Study, run: Run, base: str) -> None:
 
 def training_overrides(study: Study, run: Run) -> list[str]:
     """Hydra overrides of one training."""
-    data, directory = _data(study), training_directory(study, run)
+    directory = training_directory(study, run)
     train, validation = (
-        ",".join(f"{data}/{part}_{split}.parquet" for part in parts(run.task)) for split in ("train", "validation")
+        ",".join(str(_file(study, part, split)) for part in parts(run.task)) for split in ("train", "validation")
     )
+    start = [] if study.cold_start is None else [f"actor_rollout_ref.model.path={_model(study, COLD_START)}"]
     return [
+        *start,
         *study.overrides,
         *study.methods[run.method],
         f"data.seed={run.seed}",
@@ -85,18 +107,20 @@ def training_overrides(study: Study, run: Run) -> list[str]:
 
 
 def evaluate(study: Study, runs: list[Run], task: str, seed: int) -> None:
-    """Answer the held-out items of a task with the base and with every model of one seed."""
-    models = {BASE: MODEL} | {
-        r.method: str(model_directory(study, r)) for r in runs if (r.task, r.seed) == (task, seed)
-    }
-    recipe = {
+    """Answer the held-out items of a task with the base, the cold start if any, and every model of one seed."""
+    models = {BASE: MODEL}
+    if study.cold_start is not None:
+        models[COLD_START] = str(_model(study, COLD_START))
+    models |= {r.method: str(model_directory(study, r)) for r in runs if (r.task, r.seed) == (task, seed)}
+    length, total = (256, 448) if task == VIDEO else (288, 384)
+    recipe: dict[str, Any] = {
         "title": f"{study.title}: {task}, seed {seed}",
         "out": str(answers_directory(study, task, seed)),
         "baseline": BASE,
         "models": models,
-        "benchmarks": {p: {"source": f"{_data(study)}/{p}_test.parquet", "scorer": p} for p in parts(task)},
-        "sampling": {"temperature": 1.0, "max_tokens": 288, "samples": study.samples, "seed": seed},
-        "engine": {"dtype": "float32", "max_model_len": 384},
+        "benchmarks": {p: {"source": str(_file(study, p, "test")), "scorer": p} for p in parts(task)},
+        "sampling": {"temperature": 1.0, "max_tokens": length, "samples": study.samples, "seed": seed},
+        "engine": {"dtype": "float32", "max_model_len": total},
         "margin": study.margin,
     }
     file = study.out / f"eval-{task}-{seed}.yaml"
@@ -107,17 +131,29 @@ def evaluate(study: Study, runs: list[Run], task: str, seed: int) -> None:
 
 def training_directory(study: Study, run: Run) -> Path:
     """Where verl's checkpoints, metrics and rollouts are."""
-    return (study.trainings or study.out) / "training" / run.name
+    return _directory(study, run.name)
 
 
 def model_directory(study: Study, run: Run) -> Path:
     """Where the trained model is."""
-    return (study.trainings or study.out) / "models" / run.name
+    return _model(study, run.name)
 
 
 def answers_directory(study: Study, task: str, seed: int) -> Path:
     """Where ``lipo eval`` keeps answers, scores and report."""
     return study.out / "eval" / f"{task}-{seed}"
+
+
+def _directory(study: Study, name: str) -> Path:
+    return (study.trainings or study.out) / "training" / name
+
+
+def _model(study: Study, name: str) -> Path:
+    return (study.trainings or study.out) / "models" / name
+
+
+def _file(study: Study, part: str, split: str) -> Path:
+    return _data(study) / (f"{split}.parquet" if part == VIDEO else f"{part}_{split}.parquet")
 
 
 def _data(study: Study) -> Path:
