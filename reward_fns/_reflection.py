@@ -51,6 +51,7 @@ _ANYWHERE = (
     r"cannot be(?=[,.])",
 )
 _CUE = re.compile(rf"{_START}(?:{'|'.join(_REMARKS)})|(?<!\w)(?:{'|'.join(_ANYWHERE)})", re.IGNORECASE)
+_TAG = re.compile(r"</?\w+>")
 _QUOTED = re.compile(r"[\"“][^\"”\n]{0,300}[\"”]")
 
 _CLAUSE = re.compile(
@@ -216,6 +217,8 @@ def find_reflections(text: str) -> list[Reflection]:
         []
     """
     text = text[:_MAX_CHARS].replace("’", "'")
+    # A tag ends a sentence.
+    text = _TAG.sub(lambda tag: ".".ljust(len(tag.group())), text)
     # What somebody in the clip says is no remark of the model.
     cues = list(_CUE.finditer(_QUOTED.sub(lambda quoted: "_" * len(quoted.group()), text)))
     if not cues:

@@ -44,6 +44,7 @@ def apply_when_ready() -> None:
     """Arrange for every correction that this process may need."""
     when_imported("verl.utils.tensordict_utils", _fix_equal_length_mrope)
     when_imported("verl.utils.tracking", _log_statistics)
+    when_imported("verl.trainer.ppo.v1.trainer_base", _log_rewards)
     when_imported("verl.experimental.agent_loop.agent_loop", _pass_times_in_verl)
     when_imported("vllm.model_executor.models.qwen2_5_vl", _keep_times_in_vllm)
     if not cpu_was_chosen():
@@ -105,6 +106,28 @@ def _log_statistics(tracking: Any) -> None:
         return original(self, {**data, **drain()}, step, *args, **kwargs)
 
     tracking.Tracking.log = log
+
+
+def _log_rewards(trainer_base: Any) -> None:
+    """Log the means of what the reward function returned beside the score, at every training step.
+
+    verl/trainer/ppo/v1/trainer_base.py:1868 leaves them out; only validation (line 1126) reads them. So accuracy,
+    format or reflections would be known where there is validation, not where there is training.
+    """
+    from lipo.verl_plugin.reward_metrics import reward_metrics
+
+    original = trainer_base.PPOTrainer._compute_metrics
+    if list(inspect.signature(original).parameters)[:3] != ["self", "batch", "metrics"]:
+        warnings.warn(f"lipo: verl {verl_version()} logs in another way; metrics under reward/ are lost", stacklevel=2)
+        return
+
+    def _compute_metrics(self: Any, batch: Any, metrics: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, batch, metrics, *args, **kwargs)
+        real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+        data = trainer_base.tq.kv_batch_get(keys=real, partition_id=batch.partition_id, select_fields=["extra_fields"])
+        metrics.update(reward_metrics(data.pop("extra_fields").tolist()))
+
+    trainer_base.PPOTrainer._compute_metrics = _compute_metrics
 
 
 def _pass_times_in_verl(agent_loop: Any) -> None:

@@ -1,59 +1,47 @@
-"""Three generated video tasks: which shape came first, how many appeared, which way one moves.
+"""Three generated video tasks: which letter comes first or last, how many come, which way one moves.
 
-Clips are real mp4 files. Like the images of :mod:`recipes.tiny.tasks`, each is a pure function of its seed, comes with
-worked answers of chosen length, and its splits share no content.
+Clips are real mp4 files. They show letters in the fonts, colours and cells of :mod:`recipes.tiny.images`, which the
+tiny base can read in a picture; what it has to learn is time. Like the images of :mod:`recipes.tiny.tasks`, each clip
+is a pure function of its seed, comes with worked answers of chosen length, whose re-checks find half of the slips, and
+its splits share no content.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image, ImageDraw
 
 from lipo.common import atomic_write
 from lipo.video.annotations import LETTERS, Question
+from recipes.tiny.images import CELL, HEIGHT, WIDTH, draw_text
+from recipes.tiny.tasks import read_again
 
-WIDTH, HEIGHT, CELL = 112, 56, 28
-FRAMES, FPS = 32, 8
-"""Four seconds."""
-MAX_RECHECKS = 3
+FPS, SECONDS = 8, 4
+FRAMES = FPS * SECONDS
+"""What is seen changes at whole seconds only: the two frames that share a visual token are alike."""
 
-COLOURS = ("red", "green", "blue", "orange", "purple", "black")
-SHAPES = ("circle", "square", "triangle")
+SIGNS = "KLMNPRTUXY"
+"""Letters that the base reads in codes, and that are no option's letter."""
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+COLUMNS, ROWS = WIDTH // CELL, HEIGHT // CELL
 
-_PAPERS = ("white", "#fff8e0", "#eef3ff", "#f0fff0", "#eeeeee")
 _SPLIT_BUCKETS = {"train": range(80), "validation": range(80, 90), "test": range(90, 100)}
-_RECHECKS = (
-    ". wait, let me check it again. i see ",
-    ". but let me verify this step by step. i see ",
-    ". hmm, let me be sure and look once more: i see ",
+_OPENINGS = (
+    "",
+    ". wait, let me check it again. first i look at the letters in the image: ",
+    ". but let me verify this step by step. in the image i see: ",
+    ". hmm, let me be sure and read it once more: ",
 )
+_PLACES = ("first", "second", "third", "fourth", "fifth")
 
-
-@dataclass(frozen=True)
-class Placed:
-    """A shape on its way through a clip."""
-
-    colour: str
-    shape: str
-    centre: tuple[float, float]
-    """Pixels, in the first frame."""
-    appears: int = 0
-    """Frame from which it is there."""
-    step: tuple[float, float] = (0.0, 0.0)
-    """Pixels a frame."""
-
-    @property
-    def name(self) -> str:
-        """Such as ``red circle``."""
-        return f"{self.colour} {self.shape}"
+Shown = tuple[str, int, int] | None
+"""What a second shows: a letter, its column and its row; or nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,114 +49,130 @@ class ClipSample:
     """One item: what is to be seen, its question, the right answer, and a way to write worked answers."""
 
     task: str
-    content: str
-    """What decides the answer; no two splits share it."""
-    placed: tuple[Placed, ...]
-    paper: str
-    noise: float
+    shown: tuple[Shown, ...]
+    """By second; what decides the answer, no two splits share it."""
+    look: int
+    """Seed of font, colours, place within the cell and noise."""
     question: str
     options: tuple[str, ...]
     answer: str
     """Letter of the right option."""
     work: Callable[[int, random.Random | None], str]
-    """``work(rechecks, slip_rng)``: a full response; with a random state, something is seen wrongly."""
+    """``work(rechecks, slip_rng)``: a full response; with a random state, something is seen wrongly at first."""
 
 
-def _respond(seen: str, answer: str, letter: str, rechecks: int) -> str:
-    thought = f"i see {seen}. so it is {answer}"
-    for opening in _RECHECKS[:rechecks]:
-        thought += f"{opening}{seen}. so it is {answer}"
-    return f"<think>{thought}</think><answer>{letter}</answer>"
+def _respond(
+    seen: Sequence[Sequence[str]], conclude: Callable[[Sequence[str]], str], options: tuple[str, ...], verb: str = "is"
+) -> str:
+    """Write what is seen at first and at each re-check, with what follows from it."""
+    thought = answer = ""
+    for n, signs in enumerate(seen):
+        answer, listed = conclude(signs), " ".join(signs)
+        if n == 0:
+            thought = f"{listed}. so i think it {verb} {answer}"
+            continue
+        spelled = ", ".join(f"the {place} is {sign}" for place, sign in zip(_PLACES, signs, strict=False))
+        listed += "" if signs[0].isdigit() else f". {spelled}"
+        thought += f"{_OPENINGS[n]}{listed}. so it {verb} {answer}"
+    return f"<think>{thought}</think><answer>{LETTERS[options.index(answer)]}</answer>"
 
 
-def _lettered(options: tuple[str, ...], answer: str) -> str:
-    return LETTERS[options.index(answer)]
+def _any_cell(rng: random.Random) -> tuple[int, int]:
+    return rng.randrange(COLUMNS), rng.randrange(ROWS)
 
 
-def _appearing(names: list[tuple[str, str]], look: random.Random) -> tuple[Placed, ...]:
-    """Place shapes in cells of their own; they appear one after the other at even distances, the first at once."""
-    cells = look.sample([(x, y) for x in range(WIDTH // CELL) for y in range(HEIGHT // CELL)], len(names))
-    starts = [i * FRAMES // len(names) for i in range(len(names))]
-    centres = [((x + 0.5) * CELL + look.uniform(-3, 3), (y + 0.5) * CELL + look.uniform(-3, 3)) for x, y in cells]
-    return tuple(
-        Placed(colour, shape, centre, start)
-        for (colour, shape), centre, start in zip(names, centres, starts, strict=True)
-    )
+def _appearing(rng: random.Random, count: int) -> tuple[Shown, ...]:
+    """Letters that come and go, one a second, some seconds empty."""
+    when, signs = sorted(rng.sample(range(SECONDS), count)), rng.sample(SIGNS, count)
+    shown: list[Shown] = [None] * SECONDS
+    for second, sign in zip(when, signs, strict=True):
+        shown[second] = (sign, *_any_cell(rng))
+    return tuple(shown)
 
 
-def _draw_names(rng: random.Random, count: int) -> list[tuple[str, str]]:
-    return rng.sample([(colour, shape) for colour in COLOURS for shape in SHAPES], count)
+def _signs(shown: Sequence[Shown]) -> list[str]:
+    return [item[0] for item in shown if item]
 
 
 def _order(rng: random.Random) -> ClipSample:
-    names = _draw_names(rng, 3)
-    which = rng.choice(("first", "last"))
-    placed = _appearing(names, rng)
-    spoken = [item.name for item in placed]
-    options = tuple(rng.sample(spoken, len(spoken)))
-    place = 0 if which == "first" else -1
+    shown, place = _appearing(rng, 3), rng.choice((0, -1))
+    signs = _signs(shown)
+    options = tuple(rng.sample(signs, len(signs)))
+
+    def misread(slip: random.Random) -> list[str]:
+        seen, other = list(signs), slip.choice([i for i in range(3) if i != place % 3])
+        seen[place], seen[other] = seen[other], seen[place]
+        return seen
 
     def work(rechecks: int, slip: random.Random | None) -> str:
-        seen = list(spoken)
-        if slip is not None:
-            other = slip.choice([i for i in range(3) if i != place % 3])
-            seen[place], seen[other] = seen[other], seen[place]
-        return _respond(", then ".join(seen), seen[place], _lettered(options, seen[place]), rechecks)
+        return _respond(read_again(signs, misread, rechecks, slip), lambda seen: seen[place], options)
 
-    content = f"{which}:{','.join(item.name for item in placed)}"
-    question = f"what comes {which}?"
-    return _sample("order", content, placed, rng, question, options, _lettered(options, spoken[place]), work)
+    question = f"what is {'last' if place else 'first'}?"
+    return _sample("order", shown, rng, question, options, signs[place], work)
 
 
 def _count(rng: random.Random) -> ClipSample:
-    count = rng.randint(1, 4)
-    placed = _appearing(_draw_names(rng, count), rng)
-    options = tuple(map(str, rng.sample(range(1, 5), 4)))
+    shown = _appearing(rng, rng.randint(1, SECONDS))
+    signs, options = _signs(shown), tuple(map(str, range(1, SECONDS + 1)))
+
+    def misread(slip: random.Random) -> list[str]:
+        if len(signs) == SECONDS or (len(signs) > 1 and slip.random() < 0.5):
+            missed = slip.randrange(len(signs))
+            return [*signs[:missed], *signs[missed + 1 :]]
+        more = slip.randint(0, len(signs))
+        return [*signs[:more], slip.choice([sign for sign in SIGNS if sign not in signs]), *signs[more:]]
 
     def work(rechecks: int, slip: random.Random | None) -> str:
-        names = [item.name for item in placed]
-        if slip is not None:
-            names = names[:-1] if len(names) == 4 or (len(names) > 1 and slip.random() < 0.5) else [*names, "shape"]
-        return _respond(", then ".join(names), str(len(names)), _lettered(options, str(len(names))), rechecks)
+        return _respond(read_again(signs, misread, rechecks, slip), lambda seen: str(len(seen)), options)
 
-    content = f"{count}:{','.join(item.name for item in placed)}"
-    question = "how many shapes are there at last?"
-    return _sample("count", content, placed, rng, question, options, _lettered(options, str(count)), work)
+    return _sample("count", shown, rng, "what is the number of letters?", options, str(len(signs)), work)
+
+
+def _path(rng: random.Random, direction: str) -> list[tuple[int, int]]:
+    """Cells by second, along a row or from one row to the other, never back."""
+    dx, dy = DIRECTIONS[direction]
+    if dy:
+        column, turn = rng.randrange(COLUMNS), rng.randint(1, SECONDS - 1)
+        return [(column, int((second >= turn) == (dy > 0))) for second in range(SECONDS)]
+    row, columns = rng.randrange(ROWS), [0] * SECONDS
+    while columns[0] == columns[-1]:
+        columns = sorted((rng.randrange(COLUMNS) for _ in range(SECONDS)), reverse=dx < 0)
+    return [(column, row) for column in columns]
 
 
 def _direction(rng: random.Random) -> ClipSample:
-    direction, colour, shape = rng.choice(tuple(DIRECTIONS)), rng.choice(COLOURS), rng.choice(SHAPES)
-    across, along = rng.randint(0, 9), rng.randint(0, 9)
-    dx, dy = DIRECTIONS[direction]
-    length, breadth = (WIDTH, HEIGHT) if dx else (HEIGHT, WIDTH)
-    start = CELL / 2 + along
-    speed = (length - CELL - along) / (FRAMES - 1)
-    track = CELL / 2 + across * (breadth - CELL) / 9
-    forward = start if dx + dy > 0 else length - start
-    centre = (forward, track) if dx else (track, forward)
-    placed = (Placed(colour, shape, centre, 0, (dx * speed, dy * speed)),)
-    options = tuple(rng.sample(tuple(DIRECTIONS), len(DIRECTIONS)))
+    direction, sign = rng.choice(tuple(DIRECTIONS)), rng.choice(SIGNS)
+    path, options = _path(rng, direction), tuple(DIRECTIONS)
+
+    def way(cells: Sequence[str]) -> str:
+        """Which way numbered cells lead: a step along a row is at most 3, one between rows is 4."""
+        step = int(cells[-1]) - int(cells[0])
+        return ("left" if step < 0 else "right") if abs(step) < COLUMNS else ("up" if step < 0 else "down")
+
+    def numbered(cells: Sequence[tuple[int, int]]) -> list[str]:
+        return [str(1 + column + COLUMNS * row) for column, row in cells]
+
+    def misread(slip: random.Random) -> list[str]:
+        return numbered(_path(slip, slip.choice([other for other in DIRECTIONS if other != direction])))
 
     def work(rechecks: int, slip: random.Random | None) -> str:
-        way = direction if slip is None else slip.choice([other for other in DIRECTIONS if other != direction])
-        return _respond(f"the {colour} {shape} move {way}", way, _lettered(options, way), rechecks)
+        return _respond(read_again(numbered(path), misread, rechecks, slip), way, options, verb="goes")
 
-    content = f"{direction}:{colour} {shape}:{across}:{along}"
-    question = f"which way does the {colour} {shape} move?"
-    return _sample("direction", content, placed, rng, question, options, _lettered(options, direction), work)
+    shown = tuple((sign, *cell) for cell in path)
+    return _sample("direction", shown, rng, f"which way is the {sign} going?", options, direction, work)
 
 
 def _sample(
     task: str,
-    content: str,
-    placed: tuple[Placed, ...],
+    shown: tuple[Shown, ...],
     rng: random.Random,
     question: str,
     options: tuple[str, ...],
     answer: str,
     work: Callable[[int, random.Random | None], str],
 ) -> ClipSample:
-    return ClipSample(task, content, placed, rng.choice(_PAPERS), rng.uniform(0, 8), question, options, answer, work)
+    letter = LETTERS[options.index(answer)]
+    return ClipSample(task, shown, rng.getrandbits(62), question, options, letter, work)
 
 
 TASKS = {"order": _order, "count": _count, "direction": _direction}
@@ -179,7 +183,7 @@ def make_clip(task: str, split: str, seed: int) -> ClipSample:
 
     Args:
         task: ``order``, ``count`` or ``direction``.
-        split: ``train``, ``validation`` or ``test``; each content belongs to one of them by its hash.
+        split: ``train``, ``validation`` or ``test``; what is shown belongs to one of them by its hash.
         seed: Any integer; equal arguments give the equal item.
 
     Returns:
@@ -188,38 +192,30 @@ def make_clip(task: str, split: str, seed: int) -> ClipSample:
     rng = random.Random(f"video/{task}/{split}/{seed}")
     while True:
         sample = TASKS[task](rng)
-        digest = hashlib.sha256(f"{task}:{sample.content}".encode()).digest()
+        digest = hashlib.sha256(f"{task}:{sample.shown}".encode()).digest()
         if int.from_bytes(digest[:8], "big") % 100 in _SPLIT_BUCKETS[split]:
             return sample
 
 
-def _draw(sample: ClipSample, frame: int) -> Image.Image:
-    image = Image.new("RGB", (WIDTH, HEIGHT), sample.paper)
-    draw, radius = ImageDraw.Draw(image), 9
-    for item in sample.placed:
-        if frame < item.appears:
-            continue
-        x, y = (at + frame * step for at, step in zip(item.centre, item.step, strict=True))
-        box = (x - radius, y - radius, x + radius, y + radius)
-        if item.shape == "circle":
-            draw.ellipse(box, fill=item.colour)
-        elif item.shape == "square":
-            draw.rectangle(box, fill=item.colour)
-        else:
-            draw.polygon([(x, y - radius), (x - radius, y + radius), (x + radius, y + radius)], fill=item.colour)
-    return image
+def _rows(shown: Shown) -> list[str]:
+    rows = [[" "] * COLUMNS for _ in range(ROWS)]
+    if shown:
+        sign, column, row = shown
+        rows[row][column] = sign
+    return ["".join(row) for row in rows]
 
 
 def write_clip(sample: ClipSample, path: Path) -> None:
     """Encode a clip as H.264 in an mp4 file, whole or not at all."""
-    noise = np.random.default_rng(int.from_bytes(hashlib.sha256(repr(sample.placed).encode()).digest()[:8], "big"))
+    # The same seed for every second: font, colours and shifts stay.
+    pictures = [draw_text(_rows(shown), random.Random(sample.look)) for shown in sample.shown]
     with atomic_write(path, "wb") as file, av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "12"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for i in range(FRAMES):
-            picture = np.asarray(_draw(sample, i), dtype=np.float32) + noise.normal(0, sample.noise, (HEIGHT, WIDTH, 3))
-            frame = av.VideoFrame.from_ndarray(np.clip(picture, 0, 255).astype(np.uint8), "rgb24")
-            container.mux(stream.encode(frame))
+        for picture in pictures:
+            for _ in range(FPS):
+                frame = av.VideoFrame.from_ndarray(np.asarray(picture), "rgb24")
+                container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 

@@ -17,14 +17,15 @@ import pandas as pd
 from lipo.common import atomic_write
 from lipo.video import FrameCache, FrameOptions, Question
 from lipo.video.prepare import prepare
-from recipes.tiny.clips import CELL, HEIGHT, MAX_RECHECKS, TASKS, WIDTH, as_question, make_clip, write_clip
+from recipes.tiny.clips import TASKS, as_question, make_clip, write_clip
+from recipes.tiny.images import CELL, HEIGHT, WIDTH
+from recipes.tiny.tasks import MAX_RECHECKS
+from recipes.tiny.train_base import SLIP_RATE
 
-SIZES = {"cold_start": 16, "train": 768, "validation": 96, "test": 300}
+SIZES = {"cold_start": 2048, "train": 768, "validation": 96, "test": 300}
 SOURCE = "tiny/video"
 FRAME_OPTIONS = FrameOptions(frames=8, max_pixels=WIDTH * HEIGHT, multiple_of=CELL, encoding="png")
 """8 frames of 112 × 56: 32 visual tokens, as two frames share theirs."""
-SLIP_RATE = 0.2
-"""Share of worked answers in which something is seen wrongly: what reinforcement learning can improve."""
 
 
 def make_questions(split: str, size: int, folder: Path) -> list[Question]:

@@ -52,10 +52,17 @@ def _respond(thought: str, answer: str) -> str:
     return f"<think>{thought}</think>\\boxed{{{answer}}}"
 
 
-def _readings(
+def read_again(
     right: _Reading, misread: Callable[[random.Random], _Reading], rechecks: int, slip: random.Random | None
 ) -> list[_Reading]:
-    """What is read at first and at each re-check."""
+    """What is read at first and at each re-check.
+
+    Args:
+        right: What a faultless reader reads.
+        misread: Draws a wrong reading.
+        rechecks: Number of re-checks.
+        slip: Null where nothing is misread; else draws the slip, and whether each re-check finds it.
+    """
     if slip is None:
         return [right] * (rechecks + 1)
     readings = [misread(slip)]
@@ -88,7 +95,7 @@ def _misread_number(a: int, b: int, op: str, slip: random.Random) -> tuple[int, 
 
 
 def _work_arithmetic(a: int, b: int, op: str, rechecks: int, slip: random.Random | None) -> str:
-    readings = _readings((a, b), lambda rng: _misread_number(a, b, op, rng), rechecks, slip)
+    readings = read_again((a, b), lambda rng: _misread_number(a, b, op, rng), rechecks, slip)
     openings = (
         "",
         ". wait, let me check it again. first i read the image: ",
@@ -155,7 +162,7 @@ def _work_chart(values: list[int], i: int, j: int, op: str, rechecks: int, slip:
         ". hmm, let me be sure and do it once more: ",
     )
     thought = answer = ""
-    for n, seen in enumerate(_readings(values, lambda rng: _misread_bar(values, i, j, rng), rechecks, slip)):
+    for n, seen in enumerate(read_again(values, lambda rng: _misread_bar(values, i, j, rng), rechecks, slip)):
         reading = " ".join(f"{name}={value}" for name, value in zip(BAR_NAMES, seen, strict=True))
         step, answer = _chart_step(seen, i, j, op)
         if n == 0:
@@ -201,7 +208,7 @@ def _work_code(code: str, rechecks: int, slip: random.Random | None) -> str:
         ". hmm, let me be sure and read it once more: ",
     )
     places = ("first", "second", "third", "fourth", "fifth", "sixth")
-    readings = _readings(code, lambda rng: _misread_code(code, rng), rechecks, slip)
+    readings = read_again(code, lambda rng: _misread_code(code, rng), rechecks, slip)
     thought = ""
     for n, seen in enumerate(readings):
         spaced = " ".join(seen)

@@ -13,7 +13,10 @@ from recipes.tiny.train_base import BASE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-RUN = ("sft", "recipes/tiny/video_sft.yaml", "trainer.save_freq=3")
+RUN = (
+    *("sft", "recipes/tiny/video_sft.yaml", "trainer.save_freq=3", "trainer.total_epochs=6"),
+    *("data.train_batch_size=16", "data.micro_batch_size_per_gpu=16"),
+)
 
 
 def test_the_loss_falls_and_a_second_run_continues(command):

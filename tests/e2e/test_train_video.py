@@ -50,5 +50,8 @@ def test_a_step_sees_the_clips_and_adds_the_noise(trained):
     assert entry.values["lipo/noise"] == pytest.approx(0.02, rel=4 / math.sqrt(2 * len(rows)))
     assert 0.02 < entry.values["critic/advantages/max"] < 0.1
     assert -0.1 < entry.values["critic/advantages/min"] < -0.02
+    # What the reward function says beside the score.
+    assert entry.values["reward/acc"] == entry.values["reward/format"] == 0.0
+    assert entry.values["reward/reflections"] >= 0.0
     assert (trained.directory / "runs/video/expert" / "model.safetensors").is_file()
     trained.assert_nothing_left()

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from recipes.tiny.make_video_data import SIZES, make_table
+from recipes.tiny.make_video_data import make_table
 from reward_fns import auto
 
 
@@ -26,7 +26,7 @@ def test_rows_are_in_verls_format_and_scored_by_their_source(folder):
 
 
 def test_cold_start_rows_hold_responses(folder):
-    table = make_table("cold_start", SIZES["cold_start"], folder)
+    table = make_table("cold_start", 16, folder)
     assert len(table) == 16 and "prompt" not in table
     scores = []
     for row in table.itertuples():

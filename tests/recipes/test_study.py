@@ -10,11 +10,18 @@ from lipo.common import LipoError
 from recipes.tiny.study.__main__ import run as run_study
 from recipes.tiny.study.bootstrap import interval, resample
 from recipes.tiny.study.collect import _on_front, collect, measure
-from recipes.tiny.study.config import Run, Study, check
+from recipes.tiny.study.config import Run, Study, check, untrained
 from recipes.tiny.study.picture import colours, picture
 from recipes.tiny.study.provenance import provenance
 from recipes.tiny.study.render import markdown, verdicts
-from recipes.tiny.study.runs import answers_directory, train_all, training_directory, training_overrides
+from recipes.tiny.study.runs import (
+    answers_directory,
+    make_data,
+    train_all,
+    train_cold_start,
+    training_directory,
+    training_overrides,
+)
 
 
 @pytest.fixture
@@ -70,7 +77,8 @@ def complete(study):
 
 
 def everything(study):
-    return [*check(study), *(Run(task, "base", seed) for task in study.tasks for seed in study.seeds)]
+    beside = [Run(task, model, seed) for task in study.tasks for model in untrained(study) for seed in study.seeds]
+    return [*check(study), *beside]
 
 
 @pytest.fixture
@@ -301,3 +309,72 @@ def test_measurements_of_other_settings_are_not_taken(study, machine):
 def test_bad_studies_are_refused(study, change, message):
     with pytest.raises(LipoError, match=message):
         check(dataclasses.replace(study, **change))
+
+
+@pytest.fixture
+def video(study):
+    return dataclasses.replace(study, tasks=["video"], seeds=[1], cold_start=["optim.lr=1"], data={"cold_start": 8})
+
+
+def test_video_starts_from_a_cold_start_which_is_trained_once(video, trained, monkeypatch):
+    monkeypatch.setattr("recipes.tiny.study.runs.sha256_file", lambda file: file.parent.name)
+    steps = []
+    monkeypatch.setattr("recipes.tiny.study.runs.python", lambda *arguments: steps.append(arguments))
+    make_data(video)
+    (command,) = steps
+    assert command[:2] == ("-m", "recipes.tiny.make_video_data")
+    assert command[4:] == ("--cold-start=8", "--test=40")
+    for _ in range(2):
+        train_cold_start(video)
+        train_all(video, check(video))
+    assert trained.started == ["cold_start", "video-grpo-1", "video-lipo-1"]
+    overrides = training_overrides(video, check(video)[0])
+    assert f"actor_rollout_ref.model.path={video.out}/models/cold_start" in overrides
+    assert f"data.train_files=[{video.out}/data-40/train.parquet]" in overrides
+    changed = dataclasses.replace(video, data={"cold_start": 16})
+    with pytest.raises(LipoError, match=r"cold_start was trained with other settings \(cold_start\)"):
+        train_cold_start(changed)
+    # What was trained from another cold start is not taken.
+    monkeypatch.setattr("recipes.tiny.study.runs.sha256_file", lambda file: "another")
+    with pytest.raises(LipoError, match=r"video-grpo-1 was trained with other settings \(base\)"):
+        train_all(video, check(video))
+
+
+def test_of_video_the_cold_start_and_reflections_are_measured_too(video):
+    for method, accuracy, reflections in (
+        *(("base", 0.0, 0), ("cold_start", 0.5, 1)),
+        *(("grpo", 0.8, 2), ("lipo", 0.9, 0)),
+    ):
+        write_answers(video, method, 1, accuracy, 100, "video")
+        file = answers_directory(video, "video", 1) / "scores" / method / "video.jsonl"
+        rows = [json.loads(line) | {"reflections": reflections} for line in file.read_text().splitlines()]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for method in video.methods:
+        run = Run("video", method, 1)
+        write_training(video, run, 10)
+        file = training_directory(video, run) / "metrics/attempt-0001.jsonl"
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        for number, line in enumerate(lines):
+            line["data"]["reward/reflections"] = number / 2
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    described = provenance("recipes.tiny.study", Path("video.yaml"), [], video)
+    results = described | collect(video, {run.name: measure(video, run) for run in everything(video)})
+    cells = results["tasks"]["video"]
+    assert list(cells) == ["base", "cold_start", "lipo", "grpo"]
+    assert cells["cold_start"]["reflections"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert [step["reflections"] for step in results["curves"]["video-lipo-1"]] == [0.0, 0.5]
+    page = markdown(results)
+    assert "| method | accuracy | tokens | reflections per response | accuracy against grpo |" in page
+    assert "| `cold_start` |" in page and "| 2.00 (2.00 – 2.00) | – | – |" in page
+    assert "reflections per rollout" in picture(results)
+
+
+@pytest.mark.parametrize("change", [{"tasks": ["video", "math"]}, {"tasks": ["math"]}])
+def test_video_stands_alone_and_nothing_else_has_a_cold_start(video, change):
+    with pytest.raises(LipoError, match="tasks are"):
+        check(dataclasses.replace(video, **change))
+
+
+def test_models_beside_the_methods_have_names_of_their_own(study):
+    with pytest.raises(LipoError, match="'cold_start' is no name"):
+        check(dataclasses.replace(study, methods=study.methods | {"cold_start": []}))

@@ -89,3 +89,10 @@ PIECES = ["wait", "hmm,", "no,", "so", "it", "is", "5", "7", "A", "(B)", "option
 def test_any_text_is_read(text):
     for found in find_reflections(text):
         assert 0 <= found.position < len(text) and found.before != found.after
+
+
+def test_a_tag_ends_a_sentence():
+    again = "<think>so it is left. wait, i see it once more. so it is left</think><answer>A</answer>"
+    assert find_reflections(again) == []
+    found = find_reflections("<think>so it is left. wait, i look. so it is up</think><answer>A</answer>")
+    assert [(reflection.before, reflection.after) for reflection in found] == [("it is left", "it is up")]

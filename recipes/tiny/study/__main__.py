@@ -11,7 +11,7 @@ from lipo.common import LipoError, load_yaml
 from lipo.common.interrupts import deliver_interrupts
 from recipes.tiny.study import runs as steps
 from recipes.tiny.study.collect import collect, measure
-from recipes.tiny.study.config import BASE, Run, Study, check
+from recipes.tiny.study.config import Run, Study, check, untrained
 from recipes.tiny.study.files import write_figures, write_pages
 from recipes.tiny.study.picture import picture
 from recipes.tiny.study.provenance import provenance
@@ -44,14 +44,16 @@ def run(study: Study, trainings: list[Run]) -> dict[str, dict[str, Any]]:
     """Data, trainings, evaluations; what has been measured before, here or elsewhere, is not done again.
 
     Returns:
-        What was measured, by name, of every training and of the base.
+        What was measured, by name, of every training and of the models beside them.
     """
-    runs = [*trainings, *(Run(task, BASE, seed) for task in study.tasks for seed in study.seeds)]
+    others = [Run(task, model, seed) for task in study.tasks for model in untrained(study) for seed in study.seeds]
+    runs = [*trainings, *others]
     left = [run for run in runs if steps.measured(study, run) is None]
     print(f"{len(runs)} models with the base, {len(runs) - len(left)} measured before", flush=True)
     if left:
         steps.make_data(study)
-    steps.train_all(study, [run for run in left if run.method != BASE])
+        steps.train_cold_start(study)
+    steps.train_all(study, [run for run in left if run not in others])
     for task, seed in dict.fromkeys((run.task, run.seed) for run in left):
         steps.evaluate(study, left, task, seed)
         for run in left:

@@ -12,7 +12,7 @@ import numpy as np
 from lipo.common import LipoError
 from lipo.training import read_history
 from recipes.tiny.study.bootstrap import interval, resample
-from recipes.tiny.study.config import BASE, Run, Study, parts
+from recipes.tiny.study.config import Run, Study, measures, parts, untrained
 from recipes.tiny.study.runs import answers_directory, training_directory
 
 ALL = "all tasks"
@@ -29,32 +29,32 @@ def measure(study: Study, run: Run) -> dict[str, Any]:
 
     Args:
         study: What is compared.
-        run: One of its trainings, finished and evaluated, or the base.
+        run: One of its trainings, finished and evaluated, or an untrained model.
 
     Returns:
-        Plain data: ``items``, accuracy and tokens of every held-out item; ``curve``, a training's steps.
+        Plain data: ``items``, what is measured of every held-out item; ``curve``, a training's steps.
     """
     directory = answers_directory(study, run.task, run.seed)
     items = np.concatenate([_read(study, directory, run.method, part) for part in parts(run.task)])
-    return {"items": items.round(6).tolist(), "curve": [] if run.method == BASE else _curve(study, run)}
+    return {"items": items.round(6).tolist(), "curve": [] if run.method in untrained(study) else _curve(study, run)}
 
 
 def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Compute all figures.
 
-    Accuracy, tokens and comparisons are means over seeds and held-out items. Intervals (95 %) come from a bootstrap
-    that draws seeds and items with replacement, the same ones for all methods (paired); with one seed they speak of
-    the items only.
+    Accuracy, tokens, of video also reflections, and comparisons are means over seeds and held-out items. Intervals
+    (95 %) come from a bootstrap that draws seeds and items with replacement, the same ones for all methods (paired);
+    with one seed they speak of the items only.
 
     Args:
         study: What was compared.
-        measured: From :func:`measure`, by name, for all of its trainings and the base.
+        measured: From :func:`measure`, by name, for all of its trainings and untrained models.
 
     Returns:
         Plain data: ``tasks`` → method → figures, with :data:`ALL` last where there are several; ``verdicts`` → task →
         list; ``training`` → task → method → tokens of the last and of all steps; ``curves`` → run → steps.
     """
-    methods = (BASE, *study.methods)
+    methods = (*untrained(study), *study.methods)
     scores = {
         task: np.array(
             [[measured[Run(task, method, seed).name]["items"] for seed in study.seeds] for method in methods]
@@ -62,7 +62,9 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
         for task in study.tasks
     }
     if len(study.tasks) > 1:
-        pooled = [array.reshape(*array.shape[:2], -1, study.test_items, 2).mean(2) for array in scores.values()]
+        pooled = [
+            array.reshape(*array.shape[:2], -1, study.test_items, array.shape[-1]).mean(2) for array in scores.values()
+        ]
         scores[ALL] = np.mean(pooled, axis=0)
     tables = {task: _table(study, dict(zip(methods, array, strict=True))) for task, array in scores.items()}
     curves = {name: found["curve"] for name, found in measured.items() if found["curve"]}
@@ -75,19 +77,20 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
 
 
 def _read(study: Study, directory: Path, method: str, task: str) -> np.ndarray:
-    """Accuracy and tokens of every held-out item, (items, 2), averaged over an item's responses."""
+    """What is measured of every held-out item, (items, measures), averaged over an item's responses."""
     file = directory / "scores" / method / f"{task}.jsonl"
     rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     if len(rows) != study.test_items * study.samples:
         raise LipoError(f"{file} has {len(rows)} rows", "run the study to its end first")
-    items = np.zeros((study.test_items, 2))
+    keys = ["correct" if name == "accuracy" else name for name in measures(study)]
+    items = np.zeros((study.test_items, len(keys)))
     for row in rows:
-        items[row["item"]] += np.array([row["correct"], row["tokens"]]) / study.samples
+        items[row["item"]] += np.array([row[key] for key in keys]) / study.samples
     return items
 
 
 def _table(study: Study, scores: dict[str, np.ndarray]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Figures of every method, and the verdicts, from (seeds, items, 2) each."""
+    """Figures of every method, and the verdicts, from (seeds, items, measures) each."""
     drawn = {method: resample(values) for method, values in scores.items()}
     point = {method: values.mean((0, 1)) for method, values in scores.items()}
 
@@ -99,14 +102,15 @@ def _table(study: Study, scores: dict[str, np.ndarray]) -> tuple[dict[str, Any],
             "no_worse": difference["low"] >= -study.margin,
         }
 
-    shares = dict(zip(scores, _on_front(np.stack(list(drawn.values()))).mean(1), strict=True))
-    front = dict(zip(scores, _on_front(np.stack(list(point.values()))[:, None])[:, 0], strict=True))
+    shares = dict(zip(scores, _on_front(np.stack(list(drawn.values()))[..., :2]).mean(1), strict=True))
+    front = dict(zip(scores, _on_front(np.stack(list(point.values()))[:, None, :2])[:, 0], strict=True))
     table: dict[str, Any] = {}
     for method in scores:
         table[method] = {
-            "accuracy": interval(point[method][0], drawn[method][:, 0]),
-            "tokens": interval(point[method][1], drawn[method][:, 1]),
-            "per_seed": [{"accuracy": float(a), "tokens": float(t)} for a, t in scores[method].mean(1)],
+            name: interval(point[method][i], drawn[method][:, i]) for i, name in enumerate(measures(study))
+        }
+        table[method] |= {
+            "per_seed": [dict(zip(measures(study), map(float, seed), strict=True)) for seed in scores[method].mean(1)],
             "on_front": bool(front[method]),
             "front_share": float(shares[method]),
         }
@@ -134,17 +138,19 @@ def _on_front(points: np.ndarray) -> np.ndarray:
 
 
 def _curve(study: Study, run: Run) -> list[dict[str, float]]:
-    """Mean response tokens, reward and accuracy of every training step."""
-    directory = training_directory(study, run)
-    return [
-        {
+    """Mean response tokens, reward, accuracy, and of video reflections, of every training step."""
+    directory, curve = training_directory(study, run), []
+    for entry in read_history(directory / "metrics"):
+        step = {
             "step": entry.step,
             "tokens": entry.response_length,
             "score": entry.score,
             "accuracy": _rollout_accuracy(directory / "rollouts" / f"{entry.step}.jsonl"),
         }
-        for entry in read_history(directory / "metrics")
-    ]
+        if "reflections" in measures(study):
+            step["reflections"] = entry.values["reward/reflections"]
+        curve.append(step)
+    return curve
 
 
 def _rollout_accuracy(file: Path) -> float:

@@ -10,11 +10,13 @@ from lipo.common import LipoError, option
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,40}")
 
-BASE = "base"
-"""The model that trainings start from, measured like theirs."""
-
 MIXTURE = "mixture"
 PARTS = ("math", "structured", "ocr")
+VIDEO = "video"
+
+BASE = "base"
+COLD_START = "cold_start"
+"""What trainings start from, measured like theirs."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,9 @@ class Study:
     title: str = option(help="Heading of the results.")
     out: Path = option(help="Directory of data, trainings and answers; a second run continues there.")
     results: Path = option(help="Stem of the result files: <results>.json, .md and .svg; measurements in <results>/.")
-    tasks: list[str] = option(help="Recipes of recipes/tiny: math, structured, ocr, or mixture, which is all three.")
+    tasks: list[str] = option(
+        help="Recipes of recipes/tiny: math, structured, ocr, mixture, which is all three, or video."
+    )
     seeds: list[int] = option(help="Seeds of the order of prompts and of evaluation; one training per seed.")
     methods: dict[str, list[str]] = option(help="Name to Hydra overrides.")
     reference: str = option(help="The method that the others are compared with.")
@@ -32,6 +36,12 @@ class Study:
         None, help="The method whose verdicts against every other are given; null: of every method, against reference."
     )
     overrides: list[str] = option(factory=list, help="Hydra overrides of every training.")
+    cold_start: list[str] | None = option(
+        None,
+        help="Hydra overrides of a supervised training, recipes/tiny/<task>_sft.yaml, that the others start from and "
+        "that is measured, too; null: they start from the base.",
+    )
+    data: dict[str, int] = option(factory=dict, help="Sizes of splits, for the generator of the data.")
     trainings: Path | None = option(
         None, help="Directory of another study, with which trainings of equal settings are shared; null: out."
     )
@@ -43,7 +53,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a study, or the base in its place."""
+    """One training of a study, or an untrained model in its place."""
 
     task: str
     method: str
@@ -53,6 +63,16 @@ class Run:
     def name(self) -> str:
         """Unique within the study."""
         return f"{self.task}-{self.method}-{self.seed}"
+
+
+def untrained(study: Study) -> tuple[str, ...]:
+    """Models that are measured beside those of the methods."""
+    return (BASE,) if study.cold_start is None else (BASE, COLD_START)
+
+
+def measures(study: Study) -> tuple[str, ...]:
+    """What is measured of every response."""
+    return ("accuracy", "tokens", "reflections") if VIDEO in study.tasks else ("accuracy", "tokens")
 
 
 def parts(task: str) -> tuple[str, ...]:
@@ -71,8 +91,10 @@ def check(study: Study) -> list[Run]:
     for key, name in (("reference", study.reference), ("subject", study.subject)):
         if name is not None and name not in study.methods:
             raise LipoError(f"{key} is '{name}'", f"use one of {', '.join(study.methods)}")
+    if (VIDEO in study.tasks or study.cold_start is not None) and study.tasks != [VIDEO]:
+        raise LipoError(f"tasks are {study.tasks}", f"give '{VIDEO}' a study of its own; no other has a cold start")
     for name in (*study.tasks, *study.methods):
-        if not _NAME.fullmatch(name) or name == BASE:
+        if not _NAME.fullmatch(name) or name in (BASE, COLD_START):
             raise LipoError(f"'{name}' is no name of a task or method", "use letters, digits and '_'")
     for key, values in (("tasks", study.tasks), ("seeds", study.seeds)):
         if len(set(values)) < len(values):

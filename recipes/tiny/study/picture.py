@@ -13,24 +13,32 @@ _FAINT = "#bbbbbb"
 
 
 def picture(results: dict[str, Any]) -> str:
-    """Tokens and accuracy by training step, and accuracy against tokens on held-out items; one column per task."""
+    """Tokens and accuracy by training step, of video reflections, too; accuracy against tokens on held-out items.
+
+    One column per task.
+    """
     from matplotlib.figure import Figure
 
     tasks, palette = results["tasks"], colours(results["study"])
-    figure = Figure(figsize=(max(7.0, 4.6 * len(tasks)), 9.4), layout="constrained")
-    axes = figure.subplots(3, len(tasks), squeeze=False)
+    reflections = any("reflections" in step for curve in results["curves"].values() for step in curve)
+    rows = 4 if reflections else 3
+    figure = Figure(figsize=(max(7.0, 4.6 * len(tasks)), 9.4 if rows == 3 else 12.5), layout="constrained")
+    axes = figure.subplots(rows, len(tasks), squeeze=False)
     for column, (task, cells) in enumerate(tasks.items()):
         if task in results["study"]["tasks"]:
             _curves(axes[0][column], results, task, "tokens", 1, palette)
             _curves(axes[1][column], results, task, "accuracy", 100, palette)
             axes[0][column].set(ylabel="mean response tokens", ylim=(0, None))
             axes[1][column].set(ylabel="accuracy of rollouts (%)")
+            if reflections:
+                _curves(axes[2][column], results, task, "reflections", 1, palette)
+                axes[2][column].set(ylabel="reflections per rollout", ylim=(0, None))
         else:
             axes[0][column].set_axis_off()
             axes[1][column].set_axis_off()
         axes[0][column].set_title(task)
-        scatter(axes[2][column], cells, palette)
-        front(axes[2][column], cells)
+        scatter(axes[-1][column], cells, palette)
+        front(axes[-1][column], cells)
     handles, labels = axes[0][0].get_legend_handles_labels()
     axes[0][0].legend(handles, labels, frameon=False, fontsize=8)
     return svg(figure)

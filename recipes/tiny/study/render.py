@@ -11,17 +11,20 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def table(results: dict[str, Any], tasks: list[str] | None = None) -> str:
-    """A table per task: accuracy, tokens, both against the reference, and the place on the front.
+    """A table per task: what was measured, against the reference, and the place on the front.
 
     Args:
         results: Content of a study's JSON.
         tasks: Which of its tasks; null: all.
     """
     reference = results["study"]["reference"]
+    # Not every study measures them.
+    reflections = any("reflections" in cell for methods in results["tasks"].values() for cell in methods.values())
     head = [
         "method",
         "accuracy",
         "tokens",
+        *(["reflections per response"] if reflections else []),
         f"accuracy against {reference}",
         f"tokens against {reference}",
         "on the front",
@@ -33,6 +36,8 @@ def table(results: dict[str, Any], tasks: list[str] | None = None) -> str:
         lines += [f"**{task}**", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
         for method, figures in methods.items():
             cells = [f"`{method}`", share(figures["accuracy"]), number(figures["tokens"])]
+            if reflections:
+                cells.append(number(figures["reflections"], 2))
             if "token_ratio" in figures:
                 verdict = ", no worse" if figures["no_worse"] else ""
                 cells += [points(figures["accuracy_difference"]) + verdict, change(figures["token_ratio"])]
@@ -93,9 +98,10 @@ def share(figure: dict[str, float]) -> str:
     return f"{100 * figure['value']:.1f} % ({100 * figure['low']:.1f} – {100 * figure['high']:.1f})"
 
 
-def number(figure: dict[str, float]) -> str:
+def number(figure: dict[str, float], digits: int = 1) -> str:
     """A count with interval."""
-    return f"{figure['value']:.1f} ({figure['low']:.1f} – {figure['high']:.1f})"
+    value, low, high = (f"{figure[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} ({low} – {high})"
 
 
 def points(figure: dict[str, float]) -> str:

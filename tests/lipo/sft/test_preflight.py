@@ -19,6 +19,8 @@ def good(tmp_path):
         "model.path": tmp_path / "model",
         "data.train_files": tmp_path / "data.parquet",
         "trainer.default_local_dir": tmp_path / "run",
+        "data.train_batch_size": 16,
+        "trainer.total_epochs": 80,
     }
 
 

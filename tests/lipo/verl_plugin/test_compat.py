@@ -10,6 +10,7 @@ from tensordict import TensorDict
 
 from lipo.verl_plugin import adapter, compat
 from lipo.verl_plugin.adapter import as_verl_estimator
+from lipo.verl_plugin.reward_metrics import reward_metrics
 
 
 def nested_position_ids(lengths):
@@ -56,6 +57,49 @@ def test_another_logger_is_left_alone():
     with pytest.warns(UserWarning, match="metrics under lipo/ are lost"):
         compat._log_statistics(module)
     assert Tracking().log(3) == 3
+
+
+class FakeQueue:
+    """What TransferQueue answers: the fields of the keys asked for."""
+
+    def __init__(self, fields):
+        self.fields = fields
+
+    def kv_batch_get(self, keys, partition_id, select_fields):
+        assert (partition_id, select_fields) == ("train", ["extra_fields"])
+        return {"extra_fields": np.array([self.fields[key] for key in keys], dtype=object)}
+
+
+def test_rewards_beside_the_score_are_logged_at_every_step():
+    class PPOTrainer:
+        def _compute_metrics(self, batch, metrics, timing_raw, global_steps, epoch):
+            metrics["step"] = global_steps
+
+    first = {"reward_extra_info": {"score": 1.0, "acc": 1.0, "reflections": 2.0, "pred": "B"}}
+    second = {"reward_extra_info": {"score": 0.0, "acc": 0.0, "reflections": 1.0, "pred": ""}}
+    padding = {"reward_extra_info": {"acc": 9.0}}
+    queue = FakeQueue({"a": first, "b": second, "c": padding})
+    compat._log_rewards(types.SimpleNamespace(PPOTrainer=PPOTrainer, tq=queue))
+    tags = [{}, {"is_padding": False}, {"is_padding": True}]
+    batch = types.SimpleNamespace(keys=["a", "b", "c"], tags=tags, partition_id="train")
+    metrics = {}
+    PPOTrainer()._compute_metrics(batch, metrics, {}, global_steps=3, epoch=0)
+    assert metrics == {"step": 3, "reward/acc": 0.5, "reward/reflections": 1.5}
+
+
+def test_another_trainer_is_left_alone():
+    class PPOTrainer:
+        def _compute_metrics(self, everything):
+            return everything
+
+    with pytest.warns(UserWarning, match="metrics under reward/ are lost"):
+        compat._log_rewards(types.SimpleNamespace(PPOTrainer=PPOTrainer))
+    assert PPOTrainer()._compute_metrics(3) == 3
+
+
+def test_responses_without_further_rewards_are_left_out():
+    assert reward_metrics([]) == {}
+    assert reward_metrics([None, {}, {"reward_extra_info": {"acc": True}}]) == {"reward/acc": 1.0}
 
 
 def test_the_replay_buffer_is_polled_often():

@@ -13,6 +13,7 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 from verl.utils.import_utils import load_extern_object
 
 from eval import EvalConfig
+from eval.benchmarks import benchmark_names, find_declaration
 from eval.scoring import find_scorer
 from lipo.cli._recipes import find_recipe
 from lipo.cli.run import read_pipeline
@@ -191,6 +192,26 @@ def test_merge_and_evaluation_fit_the_trainings():
     assert len(evaluation.benchmarks) == 10
     assert evaluation.models["base"] == merge.base and evaluation.models["merged"] == merge.out
     assert {label: evaluation.models[label] for label in experts} == dict(merge.experts)
+
+
+def test_merge_and_evaluation_of_video_fit_the_trainings():
+    three, four = (load_yaml(MergeConfig, FOLDER / f"{name}.yaml") for name in ("merge", "merge_video"))
+    assert (four.method, four.base, four.dtype) == (three.method, three.base, three.dtype)
+    video = {rule: compose(FOLDER / "video.yaml", [f"video_rule={rule}"]) for rule in ("lipo", "published")}
+    trained = {rule: config.lipo.export for rule, config in video.items()}
+    assert {name: path for name, path in four.experts.items() if name != "video"} == dict(three.experts)
+    assert str(four.experts["video"].absolute()) == trained["lipo"]
+    evaluation = load_yaml(EvalConfig, FOLDER / "eval_video.yaml")
+    models = {name: str(path.absolute()) for name, path in evaluation.models.items()}
+    assert {name: models[name] for name in trained} == trained
+    assert (evaluation.models["base"], evaluation.models["merged"]) == (four.base, four.out)
+    cold_start = compose_sft(FOLDER / "video_sft.yaml").lipo.export
+    assert models["cold_start"] == cold_start
+    # Both ways of asking, of every benchmark about videos.
+    videos = {name for name in benchmark_names() if find_declaration(name).video}
+    assert set(evaluation.benchmarks) == {f"{name}+{mode}" for name in videos for mode in ("option", "reason")}
+    assert all("reason" in find_declaration(name).modes for name in videos)
+    assert (evaluation.frames.frames, evaluation.frames.max_pixels) == (16, 50176)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
