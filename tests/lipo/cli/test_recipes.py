@@ -15,7 +15,7 @@ def test_in_a_job_recipes_name_each_other_in_what_was_sent(tmp_path, monkeypatch
     monkeypatch.chdir(root)
     merge = Path("my/merge.yaml")
     (sent / merge).write_text("")
-    with pytest.raises(LipoError, match="no recipe at my/merge.yaml"):
+    with pytest.raises(LipoError, match=r"no recipe at my/merge\.yaml"):
         find_recipe(merge)
     monkeypatch.setenv(SENT, str(sent))
     assert find_recipe(merge) == sent / merge

@@ -46,7 +46,8 @@ def run_entrypoint(entrypoint, folder, **variables):
     tool = folder / "bin"
     tool.mkdir(exist_ok=True)
     (tool / "python").write_text(
-        '#!/bin/sh\necho "at $(pwd)"\necho "path $PYTHONPATH"\necho "sent $LIPO_SENT"\nfor w in "$@"; do echo "<$w>"; done\n'
+        '#!/bin/sh\necho "at $(pwd)"\necho "path $PYTHONPATH"\necho "sent $LIPO_SENT"\n'
+        'for w in "$@"; do echo "<$w>"; done\n'
     )
     (tool / "python").chmod(0o755)
     environment = {"PATH": f"{tool}:/usr/bin:/bin", **variables}
