@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-import socket
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -164,6 +164,7 @@ class Destination:
 
     Args:
         url: From :func:`url_of`.
+        directory: Local directory; by default one in the cache.
 
     Example:
         >>> destination = Destination("s3://bucket/merged")  # doctest: +SKIP
@@ -171,14 +172,15 @@ class Destination:
         >>> destination.send()  # doctest: +SKIP
     """
 
-    def __init__(self, url: str) -> None:
-        """Name the place; nothing is sent yet."""
+    def __init__(self, url: str, directory: Path | None = None) -> None:
+        """Name the place; nothing is sent or written yet."""
         self.url, self._remote = url, Remote(url)
         name = f"{url.rpartition('/')[2]}@{hashlib.sha256(url.encode()).hexdigest()[:16]}"
-        self.directory = (cache_directory() / "out" / name).absolute()
+        self.directory = (directory or cache_directory() / "out" / name).absolute()
         """Where the content is to be made."""
-        identity = f"{socket.gethostname()}\0{self.directory}"
-        self._sender = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        # Lies beside the directory, so that another machine that sees it may continue, and one that does not may not.
+        self._identity = self.directory.parent / f".{self.directory.name}.sender"
+        self._sender = self._identity.read_text("utf-8") if self._identity.is_file() else uuid.uuid4().hex[:16]
 
     def claim(self) -> None:
         """Make sure before the work that the folder is ours and can be written; mark it as unfinished.
@@ -197,6 +199,8 @@ class Destination:
         elif entries:
             raise LipoError(f"{self.url} is not empty", "choose another 'out', or empty that folder")
         self._mark(whole=False, files={})
+        with atomic_write(self._identity) as file:
+            file.write(self._sender)
 
     def send(self, on_bytes: OnBytes | None = None) -> None:
         """Send the directory: weights first, then what makes it a model, then the mark that it is whole.
