@@ -75,7 +75,7 @@ def test_docstrings_become_markdown(reference):
 
 
 def commands():
-    for path in DOCS:
+    for path in (ROOT / "README.md", *DOCS):
         text = re.sub(r"\\\n\s*", "", path.read_text("utf-8"))
         for line in re.findall(r"^ {4}(lipo .+)$", text, re.MULTILINE):
             yield pytest.param(line, id=f"{path.stem}: {line[:60]}")
@@ -92,60 +92,107 @@ def test_commands_parse(line):
             assert (ROOT / word).is_file(), word
 
 
+REHEARSED = {
+    r"train ": "tests/e2e runs the tiny recipes, tests/e2e/test_qwen_recipes.py the Qwen ones on CPUs",
+    r"sft ": "tests/e2e/test_sft.py",
+    r"run ": "tests/e2e/test_demo.py runs the tiny pipeline, tests/cluster/test_pipeline_job.py the Qwen one",
+    r"eval ": "tests/eval/test_run.py, tests/eval/test_clusters.py",
+    r"submit ": "tests/cluster/test_submit.py, tests/cluster/test_pipeline_job.py",
+    r"merge recipes/qwen2_5_vl_3b/": "tests/cluster/test_pipeline_job.py merges the tiny model by it",
+    r"merge recipes/tiny/merge.yaml$": "tests/e2e/test_demo.py",
+}
+"""Commands of minutes or of GPUs, which run with --dry-run here: composed, checked, not started; and where they run."""
+
 PARSED_ONLY = {
-    r"train (?!.*--dry-run)": "trains; tests/e2e runs the tiny recipes, tests/e2e/test_qwen_recipes.py the Qwen ones",
-    r"sft ": "trains; tests/e2e/test_sft.py, tests/recipes/qwen2_5_vl_3b/test_recipes.py",
-    r"run recipes/(?!.*--dry-run)": "trains; tests/e2e/test_demo.py runs the tiny pipeline",
-    r"eval ": "starts vLLM; tests/eval/test_run.py and test_whole_run.py",
     r"score ": "needs the answers of an evaluation; tests/eval/test_score.py",
-    r"submit ": "needs a cluster; tests/cluster/test_submit.py",
     r"data fetch ": "needs the network; tests/eval/benchmarks/test_fetch.py",
     r"data check mathvista": "needs the published data; tests/lipo/cli/test_data.py",
-    r"merge recipes/qwen2_5_vl_3b/": "needs three models of 3 billion parameters",
-    r"merge recipes/tiny/merge.yaml$": "takes half a minute; tests/e2e/test_demo.py",
     r"merge --base s3://": "needs a server; tests/cluster/test_s3.py",
     r"doctor": "looks at the whole machine; tests/lipo/cli/test_doctor.py",
 }
 
 
-def why_not(line):
-    return [pattern for pattern in PARSED_ONLY if re.match(f"lipo {pattern}", line)]
+def matching(patterns, line):
+    return [pattern for pattern in patterns if re.match(f"lipo {pattern}", line)]
 
 
-def test_what_is_only_parsed_is_in_the_docs_and_tested_elsewhere():
+def test_what_is_not_run_is_in_the_docs_and_tested_elsewhere():
     lines = [parameter.values[0] for parameter in commands()]
-    assert {pattern for line in lines for pattern in why_not(line)} == set(PARSED_ONLY)
-    assert sum(not why_not(line) for line in lines) >= 10
-    for reason in PARSED_ONLY.values():
-        for path in re.findall(r"tests/[\w/]+(?:\.py)?", reason):
-            assert (ROOT / path).exists(), path
+    for patterns in (REHEARSED, PARSED_ONLY):
+        assert {pattern for line in lines for pattern in matching(patterns, line)} == set(patterns)
+        for reason in patterns.values():
+            for path in re.findall(r"tests/[\w/]+(?:\.py)?", reason):
+                assert (ROOT / path).exists(), path
+    assert sum(not matching([*REHEARSED, *PARSED_ONLY], line) for line in lines) >= 6
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A directory with what a reader has at that point: the tiny data, and experts that differ from the base."""
+    """A directory with what a reader has at that point: the tiny data, and experts that differ from the base.
+
+    What takes GPUs is there in small: the tiny model in the place of the large one, the tiny tasks in that of the data.
+    """
     from safetensors.torch import load_file, save_file
+
+    from eval.benchmarks import benchmark_names, data_places, find_declaration
 
     folder = tmp_path_factory.mktemp("reader")
     small = ["--out", folder / "runs/demo/data", "--train=8", "--validation=4", "--test=4"]
     subprocess.run([sys.executable, "-m", "recipes.tiny.make_data", *small], cwd=ROOT, check=True)
     base = ROOT / "recipes/tiny/base"
     for number, name in enumerate(("math", "structured", "ocr"), start=1):
-        for place in (folder / "runs/demo/experts" / name, folder / f"A{number}"):
-            shutil.copytree(base, place)
-            weights = load_file(base / "model.safetensors")
-            changed = {key: value * (1 + number * 1e-3) for key, value in weights.items()}
-            save_file(changed, place / "model.safetensors", metadata={"format": "pt"})
-    shutil.copytree(base, folder / "B")
+        place = folder / "runs/demo/experts" / name
+        shutil.copytree(base, place)
+        weights = load_file(base / "model.safetensors")
+        changed = {key: value * (1 + number * 1e-3) for key, value in weights.items()}
+        save_file(changed, place / "model.safetensors", metadata={"format": "pt"})
+        (folder / f"A{number}").symlink_to(place)
+    for name in ("A", "B"):
+        (folder / name).symlink_to(base)
+    large = folder / "models/Qwen2.5-VL-3B-Instruct"
+    for place in (
+        "models/base",
+        "models/expert",
+        "runs/demo/merged",
+        "runs/video/cold_start",
+        large.relative_to(folder),
+    ):
+        shutil.copytree(base, folder / place)
+    experts = folder / "runs/qwen2_5_vl_3b/lipo"
+    shutil.copytree(folder / "runs/demo/experts", experts / "experts")
+    shutil.copytree(experts / "experts/math", experts / "merged")
+    shutil.copytree(folder / "runs/demo/data", folder / "runs/qwen2_5_vl_3b/data")
+    small = ["--out", folder / "runs/video/data", "--train=8", "--validation=4", "--test=4", "--cold-start=16"]
+    subprocess.run([sys.executable, "-m", "recipes.tiny.make_video_data", *small], cwd=ROOT, check=True)
+    for name in ("train", "validation", "cold_start"):
+        target = folder / f"runs/qwen2_5_vl_3b/data/video_{name}.parquet"
+        shutil.copy(folder / f"runs/video/data/{name}.parquet", target)
+    shutil.copy(ROOT / "recipes/tiny/eval.yaml", folder / "my_recipe.yaml")
+    for name in benchmark_names():
+        place = data_places(name, find_declaration(name), folder / "data")[0]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    for name, suffix in (("my_questions", "tsv"), ("my_questions", "parquet")):
+        (folder / f"{name}.{suffix}").touch()
+    # As 'hf download Qwen/Qwen2.5-VL-3B-Instruct' leaves it.
+    repository = folder / "runs/hub/models--Qwen--Qwen2.5-VL-3B-Instruct"
+    shutil.copytree(large, repository / "snapshots" / ("0" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text("0" * 40)
     return folder
 
 
-@pytest.mark.parametrize("line", [p for p in commands() if not why_not(p.values[0])])
+@pytest.mark.parametrize("line", [p for p in commands() if not matching(PARSED_ONLY, p.values[0])])
 def test_commands_run(line, workplace, monkeypatch):
     """In a directory of their own, with the recipes of the installed package."""
     monkeypatch.chdir(workplace)
     monkeypatch.delenv("LIPO_DATA", raising=False)
-    assert app(shlex.split(line)[1:], standalone_mode=False) in (None, 0)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(workplace / "runs/hub"))
+    rehearsal = ["--dry-run"] if matching(REHEARSED, line) and "--dry-run" not in line else []
+    before = set(workplace.rglob("*"))
+    assert app([*shlex.split(line)[1:], *rehearsal], standalone_mode=False) in (None, 0)
+    if rehearsal:
+        assert set(workplace.rglob("*")) == before
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda p: p.name)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from lipo.cli._storage import fetch
 from lipo.common import LipoError
+from lipo.submission import SENT
 
 
 def find_recipe(path: Path) -> Path:
-    """Resolve a recipe path: as given, else ``recipes/…`` inside the installed package.
+    """Resolve a recipe path: as given, else in what ``lipo submit`` sent, else ``recipes/…`` of the installed package.
 
     Args:
         path: E.g. ``recipes/tiny/math.yaml``; relative to the working directory.
@@ -20,10 +22,12 @@ def find_recipe(path: Path) -> Path:
         An existing file.
 
     Raises:
-        LipoError: Neither exists.
+        LipoError: None of them exists.
     """
     if path.is_file():
         return path
+    if (sent := os.environ.get(SENT)) and (Path(sent) / path).is_file():
+        return Path(sent) / path
     if path.parts[:1] == ("recipes",):
         packaged = Path(str(files("recipes"))).joinpath(*path.parts[1:])
         if packaged.is_file():

@@ -74,6 +74,7 @@ def read_recipes(config: PipelineConfig) -> Recipes:
     for training in trainings:
         if not training.get("lipo", {}).get("export"):
             raise LipoError(f"training '{training.trainer.experiment_name}' has no lipo.export", "name a directory")
+        require_local(training.lipo.export, "lipo.export in a pipeline")
     places: list[str | Path] = [place for training in trainings for place in input_places(training)]
     merging = evaluation = None
     if config.merge:

@@ -22,8 +22,8 @@ from rich.progress import (
 )
 
 from lipo.cli._recipes import find_model, find_recipe
-from lipo.cli._storage import fetch, require_there
-from lipo.common.storage import require_local, url_of
+from lipo.cli._storage import fetch, require_there, send
+from lipo.common.storage import Destination, require_local, url_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -53,9 +53,9 @@ def fetch_inputs(config: DictConfig) -> DictConfig:
         The same.
 
     Raises:
-        LipoError: An output is a URL, or a copy fails.
+        LipoError: The run's directory is a URL, or a copy fails.
     """
-    fetch_places(config, ("trainer.default_local_dir", "lipo.export"), _INPUTS)
+    fetch_places(config, _INPUTS)
     return config
 
 
@@ -73,21 +73,19 @@ def input_places(config: DictConfig, keys: Sequence[str] = _INPUTS) -> list[str]
     return [place for places in lists for place in places if place]
 
 
-def fetch_places(config: DictConfig, outputs: Sequence[str], inputs: Sequence[str]) -> None:
-    """Replace URLs among the inputs by local copies, in place, and refuse them among the outputs.
+def fetch_places(config: DictConfig, inputs: Sequence[str]) -> None:
+    """Replace URLs among the inputs by local copies, in place, and refuse one as the run's directory.
 
     Args:
         config: Composed.
-        outputs: Keys of directories to be written.
         inputs: Keys of models and data.
 
     Raises:
-        LipoError: An output is a URL, or a copy fails.
+        LipoError: The run's directory is a URL, or a copy fails.
     """
     from omegaconf import OmegaConf
 
-    for key in outputs:
-        require_local(OmegaConf.select(config, key) or "", key)
+    require_local(config.trainer.default_local_dir, "trainer.default_local_dir")
     require_there(input_places(config, inputs))
     for key in inputs:
         value = OmegaConf.select(config, key)
@@ -99,6 +97,31 @@ def fetch_places(config: DictConfig, outputs: Sequence[str], inputs: Sequence[st
 
 def _fetched(place: str) -> str:
     return str(fetch(place)) if url_of(place) and not place.startswith("hdfs://") else place
+
+
+@contextmanager
+def exporting(config: DictConfig, console: Console) -> Iterator[None]:
+    """Let the block export into the run's directory where ``lipo.export`` is a URL, and send that when it ends well.
+
+    Args:
+        config: Composed and checked; changed in place.
+        console: Told when all has arrived.
+
+    Raises:
+        LipoError: Before the block: the place holds something else, or cannot be written. After it: the store refuses.
+    """
+    from omegaconf import OmegaConf
+
+    url = url_of(OmegaConf.select(config, "lipo.export") or "")
+    if url is None:
+        yield
+        return
+    destination = Destination(url, Path(config.trainer.default_local_dir) / "export")
+    destination.claim()
+    OmegaConf.update(config, "lipo.export", str(destination.directory))
+    yield
+    send(destination)
+    console.print(f"{url} is whole", markup=False, highlight=False, soft_wrap=True)
 
 
 def run_with_progress(config: DictConfig, console: Console, cancelled: Event | None = None) -> Path | None:

@@ -37,6 +37,7 @@ def evaluate(
     temperature: Annotated[float | None, typer.Option(help="0 picks the most likely token.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest response.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster, such as auto; a local Ray if not given.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show what would be evaluated only.")] = False,
 ) -> None:
     """Evaluate models with vLLM on Ray: accuracy with intervals, response length, report.html.
 
@@ -51,6 +52,9 @@ def evaluate(
     flags["sampling"] = {"samples": samples, "temperature": temperature, "max_tokens": max_tokens}
     config = read_config(words, flags, [word for value in benchmarks or () for word in value.split(",") if word])
     console = Console()
+    if dry_run:
+        print_plan(config, console)
+        return
     results = run_with_progress(config, console)
     finish(results, console)
 
@@ -113,6 +117,25 @@ def find_inputs(config: EvalConfig) -> EvalConfig:
         for name, benchmark in config.benchmarks.items()
     }
     return dataclasses.replace(config, models=models, benchmarks=benchmarks)
+
+
+def print_plan(config: EvalConfig, console: Console) -> None:
+    """Check an evaluation and show what it would do; no question is read.
+
+    Raises:
+        LipoError: Something is wrong with the configuration, or a model or a benchmark's file is missing.
+    """
+    from eval import check
+    from eval.benchmarks import resolve_benchmark
+
+    check(config)
+    for label, path in config.models.items():
+        console.print(f"model {label}: {path}", markup=False, highlight=False, soft_wrap=True)
+    for name, given in config.benchmarks.items():
+        found = resolve_benchmark(name, given, config.data_dir)
+        text = f"benchmark {name}: {found.source or found.hub}, scored by {found.scorer or 'its declaration'}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print("Nothing was started or written.", highlight=False)
 
 
 def finish(results: Results, console: Console) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from lipo.cli._recipes import find_model, find_recipe
-from lipo.cli._training import fetch_places, training_bar
+from lipo.cli._training import exporting, fetch_places, training_bar
 
 if TYPE_CHECKING:
     from lipo.sft import StepLoss
@@ -28,14 +28,14 @@ def sft(
     from lipo.sft import check, compose, planned_steps, train
 
     config = compose(find_recipe(recipe), overrides or [], find_model)
-    outputs = ("trainer.default_local_dir", "lipo.export")
-    fetch_places(config, outputs, ("model.path", "data.train_files", "data.val_files"))
+    fetch_places(config, ("model.path", "data.train_files", "data.val_files"))
     check(config)
     console = Console()
     if dry_run:
         typer.echo(OmegaConf.to_yaml(config))
         return
-    with training_bar(str(config.trainer.experiment_name), planned_steps(config), "starting verl", console) as bar:
+    name, steps = str(config.trainer.experiment_name), planned_steps(config)
+    with exporting(config, console), training_bar(name, steps, "starting verl", console) as bar:
 
         def on_step(entry: StepLoss) -> None:
             bar.note(f"step {entry.step}: loss {entry.loss:.4f}", entry.step)

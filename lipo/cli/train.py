@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lipo.cli._training import compose_and_check, run_with_progress
+from lipo.cli._training import compose_and_check, exporting, run_with_progress
 
 
 def train(
@@ -28,7 +28,8 @@ def train(
     if dry_run:
         typer.echo(OmegaConf.to_yaml(config))
         return
-    expert = run_with_progress(config, console)
+    with exporting(config, console):
+        expert = run_with_progress(config, console)
     console.print(f"checkpoints: {config.trainer.default_local_dir}", markup=False, highlight=False, soft_wrap=True)
     if expert:
         console.print(f"expert: {expert}", markup=False, highlight=False, soft_wrap=True)

@@ -82,6 +82,9 @@ class Remote:
         LipoError: Nobody knows this scheme, or the package for it is not installed.
     """
 
+    advice = "correct the URL"
+    """What to do where nothing is found."""
+
     def __init__(self, url: str) -> None:
         """Choose the implementation; nothing is sent yet."""
         self.url = url

@@ -8,13 +8,14 @@ import json
 import os
 import re
 import shutil
-import socket
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lipo.common._remote import Entry, Remote, require_local, url_of
+from lipo.common._web import Web
 from lipo.common.errors import LipoError
 from lipo.common.files import atomic_write, only_one, require_free_space, sync_directory
 
@@ -62,7 +63,7 @@ def stage(place: str | Path, on_bytes: OnBytes | None = None) -> Path:
     url = url_of(place)
     if url is None:
         return Path(re.sub("^file:/+", "/", str(place)))
-    remote = Remote(url)
+    remote = _open(url)
     entries, single = _whole(remote), remote.is_file()
     scheme, _, rest = url.partition("://")
     mark = hashlib.sha256(json.dumps([url, _plain(entries)]).encode()).hexdigest()[:16]
@@ -94,7 +95,11 @@ def probe(url: str) -> None:
     Raises:
         LipoError: Nothing is there, the store refuses, or an upload to it was not finished.
     """
-    _whole(Remote(url))
+    _whole(_open(url))
+
+
+def _open(url: str) -> Remote:
+    return Web(url) if url.startswith(("http://", "https://")) else Remote(url)
 
 
 def _plain(entries: Mapping[str, Entry]) -> dict[str, Any]:
@@ -105,7 +110,7 @@ def _whole(remote: Remote) -> dict[str, Entry]:
     """List what is there, and believe a folder's marker, where it has one."""
     entries = remote.list()
     if not entries:
-        raise LipoError(f"nothing at {remote.url}", "correct the URL")
+        raise LipoError(f"nothing at {remote.url}", remote.advice)
     if entries.pop(MARKER, None) is None:
         return entries
     marker = _read_marker(remote)
@@ -164,6 +169,7 @@ class Destination:
 
     Args:
         url: From :func:`url_of`.
+        directory: Local directory; by default one in the cache.
 
     Example:
         >>> destination = Destination("s3://bucket/merged")  # doctest: +SKIP
@@ -171,14 +177,15 @@ class Destination:
         >>> destination.send()  # doctest: +SKIP
     """
 
-    def __init__(self, url: str) -> None:
-        """Name the place; nothing is sent yet."""
-        self.url, self._remote = url, Remote(url)
+    def __init__(self, url: str, directory: Path | None = None) -> None:
+        """Name the place; nothing is sent or written yet."""
+        self.url, self._remote = url, _open(url)
         name = f"{url.rpartition('/')[2]}@{hashlib.sha256(url.encode()).hexdigest()[:16]}"
-        self.directory = (cache_directory() / "out" / name).absolute()
+        self.directory = (directory or cache_directory() / "out" / name).absolute()
         """Where the content is to be made."""
-        identity = f"{socket.gethostname()}\0{self.directory}"
-        self._sender = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        # Lies beside the directory, so that another machine that sees it may continue, and one that does not may not.
+        self._identity = self.directory.parent / f".{self.directory.name}.sender"
+        self._sender = self._identity.read_text("utf-8") if self._identity.is_file() else uuid.uuid4().hex[:16]
 
     def claim(self) -> None:
         """Make sure before the work that the folder is ours and can be written; mark it as unfinished.
@@ -197,6 +204,8 @@ class Destination:
         elif entries:
             raise LipoError(f"{self.url} is not empty", "choose another 'out', or empty that folder")
         self._mark(whole=False, files={})
+        with atomic_write(self._identity) as file:
+            file.write(self._sender)
 
     def send(self, on_bytes: OnBytes | None = None) -> None:
         """Send the directory: weights first, then what makes it a model, then the mark that it is whole.

@@ -10,6 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from lipo.common import atomic_write, only_one
+from lipo.common.storage import require_local
 from lipo.sft.preflight import steps_per_epoch
 from lipo.training.environment import program_environment
 from lipo.training.export import export_model
@@ -70,6 +71,7 @@ def train(
     """
     directory = Path(config.trainer.default_local_dir)
     export = OmegaConf.select(config, "lipo.export")
+    require_local(export or "", "lipo.export")
     if export and Path(export).is_dir():
         return Path(export)
     directory.mkdir(parents=True, exist_ok=True)

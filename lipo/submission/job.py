@@ -15,6 +15,8 @@ from lipo.submission.working_dir import EXCLUDES
 
 COMMANDS = ("run", "train", "merge", "eval")
 """Commands that can be jobs."""
+SENT = "LIPO_SENT"
+"""Environment variable of a job: where the copy of the working directory is, in which recipes name each other."""
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*", re.IGNORECASE | re.ASCII)
 _JOINS = {"run": "address=auto", "merge": "address=auto", "eval": "address=auto"}
 """What makes a command use the job's own cluster; verl joins it by itself."""
@@ -112,9 +114,9 @@ def build_job(
         [
             *([f": {required}"] if secrets else []),
             f"mkdir -p {shlex.quote(str(root))}",
-            'SENT="$PWD"',
+            f'export {SENT}="$PWD"',
             f"cd {shlex.quote(str(root))}",
-            f'PYTHONPATH="$SENT${{PYTHONPATH:+:$PYTHONPATH}}" exec {shlex.quote(python)} -u -m lipo.cli {command} '
+            f'PYTHONPATH="${SENT}${{PYTHONPATH:+:$PYTHONPATH}}" exec {shlex.quote(python)} -u -m lipo.cli {command} '
             + " ".join([place, *map(shlex.quote, words)]),
         ]
     )
@@ -132,8 +134,9 @@ def build_job(
 def _place(recipe: Path, working_dir: Path) -> str:
     """Where the command will find the recipe, as a word of the shell."""
     inside = recipe.resolve()
-    if inside.is_relative_to(working_dir.resolve()):
-        return '"$SENT"/' + shlex.quote(inside.relative_to(working_dir.resolve()).as_posix())
+    # One of the package's has the name of a file here that need not exist.
+    if inside.is_relative_to(working_dir.resolve()) and (recipe.is_file() or recipe.parts[:1] != ("recipes",)):
+        return f'"${SENT}"/' + shlex.quote(inside.relative_to(working_dir.resolve()).as_posix())
     if recipe.parts[:1] == ("recipes",):
         return shlex.quote(recipe.as_posix())
     raise LipoError(f"{recipe} is not in the working directory {working_dir}", "move it there, or give --working-dir")

@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from lipo.common import atomic_write, only_one
+from lipo.common.storage import require_local
 from lipo.training.environment import join_cluster, on_loopback, training_environment
 from lipo.training.export import export_model
 from lipo.training.metrics import StepMetrics, next_attempt, read_history
@@ -36,6 +37,7 @@ def train(
     """
     directory = Path(config.trainer.default_local_dir)
     export = OmegaConf.select(config, "lipo.export")
+    require_local(export or "", "lipo.export")
     if export and Path(export).is_dir():
         _replay(directory, on_step)
         return Path(export)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).parents[2]
+S3_SECRET = "planted-secret-5ae1b0c3d2"
 AUTH_TOKEN = "0123456789abcdef" * 4
 BIN = Path(sys.executable).parent
 PLANTED = {
@@ -47,14 +49,14 @@ def free_ports(number):
         return [probe.getsockname()[1] for probe in probes]
 
 
-@pytest.fixture(scope="session")
-def head(tmp_path_factory):
+@contextlib.contextmanager
+def _started_head(folders, cpus, gpus=0, memory=100_000_000, **variables):
     """A head as ``ray start --head`` makes it, on loopback, with planted secrets in its environment."""
     # Ray's sockets have a limit on the length of their path.
-    session = Path(tmp_path_factory.mktemp("r", numbered=True))
+    session = Path(folders.mktemp("r", numbered=True))
     port, dashboard, agent, client = free_ports(4)
     # Ray asks for a token by default; ours lies apart from what is searched for secrets, and is one of them.
-    token = tmp_path_factory.mktemp("token") / "auth_token"
+    token = folders.mktemp("token") / "auth_token"
     token.write_text(AUTH_TOKEN)
     environment = {
         **os.environ,
@@ -64,12 +66,13 @@ def head(tmp_path_factory):
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        **variables,
     }
     command = [BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
                "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--include-dashboard=true",
                # Fixed ports otherwise, which another Ray on the machine may hold.
-               f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}",
-               "--num-cpus=2", "--object-store-memory=100000000", f"--temp-dir={session}"]  # fmt: skip
+               f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}", f"--num-cpus={cpus}",
+               f"--num-gpus={gpus}", f"--object-store-memory={memory}", f"--temp-dir={session}"]  # fmt: skip
     log = (session / "start.txt").open("wb")
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     address = f"http://127.0.0.1:{dashboard}"
@@ -87,6 +90,31 @@ def head(tmp_path_factory):
         process.wait(timeout=60)
 
 
+@pytest.fixture(scope="session")
+def head(tmp_path_factory):
+    with _started_head(tmp_path_factory, cpus=2) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def started_head():
+    """Starts heads of other sizes."""
+    return _started_head
+
+
+@pytest.fixture(scope="session")
+def submit():
+    """Runs ``lipo submit`` in a folder, against a head."""
+
+    def run(folder, head, *arguments, timeout=300, **variables):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **variables}
+        environment["RAY_AUTH_TOKEN_PATH"] = head.get("token", "")
+        command = [BIN / "lipo", "submit", *arguments, "--address", head["address"]]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
+
+    return run
+
+
 def _wait_for(url, process, log):
     end = time.monotonic() + 120
     while True:
@@ -99,3 +127,46 @@ def _wait_for(url, process, log):
         except OSError:
             assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
             time.sleep(0.5)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """A real S3-compatible server, rclone's, whose objects are files: the bucket's folder, and the endpoint."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "bucket").mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [Path(sys.executable).parent / "rclone", "serve", "s3", "--config", "/dev/null",
+               "--addr", f"127.0.0.1:{port}", "--auth-key", f"AKIDPLANTED,{S3_SECRET}", folder]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < end
+                time.sleep(0.05)
+        yield folder / "bucket", f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+def bucket(s3_server, tmp_path, monkeypatch):
+    """A place in it for this test, as a folder and as a URL; credentials and cache are in the environment."""
+    folder, endpoint = s3_server
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDPLANTED")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("LIPO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # Each test has a place of its own.
+    own = folder / re.sub(r"\W", "_", tmp_path.name)
+    return own, f"s3://bucket/{own.name}"

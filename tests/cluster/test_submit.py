@@ -11,15 +11,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parents[2]
 LIPO = Path(sys.executable).parent / "lipo"
-
-
-def submit(folder, head, *arguments, **variables):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **variables}
-    environment["RAY_AUTH_TOKEN_PATH"] = head.get("token", "")
-    command = [LIPO, "submit", *arguments, "--address", head["address"]]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture
@@ -34,7 +26,7 @@ def folder(models):
     return work
 
 
-def test_a_merge_as_a_job(folder, head, tmp_path):
+def test_a_merge_as_a_job(folder, head, submit, tmp_path):
     secrets = ["--secret", "PLANTED_TOKEN", "--secret", "WANDB_API_KEY"]
     root = tmp_path / "shared"
     arguments = ["merge.yaml", "seed=3", "--root", str(root), *secrets, "--env", "HARMLESS=1"]
@@ -75,7 +67,7 @@ def _content(path):
         return b""
 
 
-def test_a_job_that_fails_says_why(folder, head, tmp_path):
+def test_a_job_that_fails_says_why(folder, head, submit, tmp_path):
     (folder / "merge.yaml").write_text("method: average\nbase: nowhere\nexperts: {a: nowhere}\nout: merged\n")
     done = submit(folder, head, "merge.yaml", "--root", str(tmp_path / "shared"))
     assert done.returncode == 1
@@ -96,14 +88,14 @@ def test_the_head_listens_on_loopback_only(head):
     assert set(head["ports"]) <= listening
 
 
-def test_another_token_is_refused_in_two_lines(folder, head, tmp_path):
+def test_another_token_is_refused_in_two_lines(folder, head, submit, tmp_path):
     (tmp_path / "other").write_text("f" * 64)
     done = submit(folder, head | {"token": str(tmp_path / "other")}, "merge.yaml", "--root", str(tmp_path))
     assert done.returncode == 2
     assert "asks for a token" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_no_cluster_is_two_lines(folder):
+def test_no_cluster_is_two_lines(folder, submit):
     done = submit(folder, {"address": "http://127.0.0.1:9"}, "merge.yaml", "--root", "/shared")
     assert done.returncode == 2
     assert "no Ray dashboard at http://127.0.0.1:9" in done.stderr and "Traceback" not in done.stderr

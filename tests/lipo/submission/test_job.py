@@ -46,7 +46,8 @@ def run_entrypoint(entrypoint, folder, **variables):
     tool = folder / "bin"
     tool.mkdir(exist_ok=True)
     (tool / "python").write_text(
-        '#!/bin/sh\necho "at $(pwd)"\necho "path $PYTHONPATH"\nfor w in "$@"; do echo "<$w>"; done\n'
+        '#!/bin/sh\necho "at $(pwd)"\necho "path $PYTHONPATH"\necho "sent $LIPO_SENT"\n'
+        'for w in "$@"; do echo "<$w>"; done\n'
     )
     (tool / "python").chmod(0o755)
     environment = {"PATH": f"{tool}:/usr/bin:/bin", **variables}
@@ -64,9 +65,22 @@ def test_the_command_runs_in_the_root_and_finds_the_recipe_in_the_copy(tmp_path)
     assert done.stdout.splitlines() == [
         f"at {shared}",
         f"path {tmp_path}:/already",
+        f"sent {tmp_path}",
         "<-u>", "<-m>", "<lipo.cli>", "<run>", f"<{recipe}>", "<a=$(touch pwned)>", "<b=x y; z>", "<address=auto>",
     ]  # fmt: skip
     assert not list(tmp_path.rglob("pwned"))
+
+
+def test_a_recipe_of_the_package_is_named_and_looked_up_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    built = job(tmp_path, root=PurePosixPath(tmp_path / "root"))
+    done = run_entrypoint(built.entrypoint, tmp_path)
+    assert "<recipes/tiny/demo.yaml>" in done.stdout.splitlines(), done.stderr
+    # One's own file of that name goes along, and comes first.
+    (tmp_path / "recipes/tiny").mkdir(parents=True)
+    (tmp_path / "recipes/tiny/demo.yaml").write_text("")
+    done = run_entrypoint(job(tmp_path, root=PurePosixPath(tmp_path / "root")).entrypoint, tmp_path)
+    assert f"<{tmp_path}/recipes/tiny/demo.yaml>" in done.stdout.splitlines(), done.stderr
 
 
 def test_a_secret_must_be_there_on_the_cluster(tmp_path):
