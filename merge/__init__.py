@@ -3,9 +3,23 @@
 ``run`` does everything; ``build_plan`` only looks; ``verify`` loads the result. Methods are in :mod:`merge.methods`.
 """
 
-from merge._run import Progress, run
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from merge._start import Progress, run
 from merge.config import MergeConfig, Rule
-from merge.plan import Plan, build_plan
-from merge.verify import verify
+
+if TYPE_CHECKING:
+    from merge.plan import Plan, build_plan
+    from merge.verify import verify
 
 __all__ = ["MergeConfig", "Plan", "Progress", "Rule", "build_plan", "run", "verify"]
+
+# These need torch, which takes longer to load than many a merge takes; a recipe can be read without.
+_LAZY = {"Plan": "merge.plan", "build_plan": "merge.plan", "verify": "merge.verify"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'merge' has no attribute '{name}'")
+    return getattr(importlib.import_module(_LAZY[name]), name)
