@@ -6,12 +6,13 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lipo.common import LipoError, require_free_space, sha256_file
 from lipo.common.storage import require_local
+from merge._early import EarlyHashes
+from merge._start import Progress
 from merge.config import MergeConfig
 from merge.executor import Pool, Task, connect
 from merge.journal import Journal, workspace
@@ -26,47 +27,8 @@ _HASH = 40.0
 _MIB = 2**20
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a merge is.
-
-    Attributes:
-        done: Tensors finished, those of an interrupted run included.
-        total: Tensors in all.
-        fraction: Share of the whole work, 0 to 1; tensors differ in cost by orders of magnitude.
-        step: What was finished last.
-    """
-
-    done: int
-    total: int
-    fraction: float
-    step: str
-
-
-def run(config: MergeConfig, on_progress: Callable[[Progress], None] | None = None) -> Path:
-    """Merge models.
-
-    The output appears under ``config.out`` only when complete. A merge that was interrupted or killed continues when
-    it is run again with the same recipe, and gives the same bits; one that is complete returns at once.
-
-    Args:
-        config: The recipe.
-        on_progress: Called after each finished step.
-
-    Returns:
-        ``config.out``: a Hugging Face model directory with ``manifest.json``.
-
-    Raises:
-        LipoError: Anything a user can correct; almost all of it before the first tensor is read.
-
-    Example:
-        >>> import merge
-        >>> from pathlib import Path
-        >>> experts = {"math": Path("runs/math"), "ocr": Path("runs/ocr")}
-        >>> config = merge.MergeConfig(base=Path("base"), experts=experts, out=Path("merged"), method="average")
-        >>> merge.run(config)  # doctest: +SKIP
-        PosixPath('merged')
-    """
+def carry_out(config: MergeConfig, early: EarlyHashes, on_progress: Callable[[Progress], None]) -> Path:
+    """Do what :func:`merge.run` describes, with hashes of inputs that are being taken already."""
     started = time.perf_counter()
     require_local(config.out, "out")
     # Workers may run in another directory.
@@ -77,13 +39,13 @@ def run(config: MergeConfig, on_progress: Callable[[Progress], None] | None = No
             return shown
         raise LipoError(f"{shown} exists and is not the result of this merge", "choose another 'out' or remove it")
     try:
-        _make(plan, on_progress or (lambda _: None), started)
+        _make(plan, early, on_progress, started)
     except OSError as error:
         raise LipoError(f"cannot write {shown}: {error}", "check disk and permissions") from error
     return shown
 
 
-def _make(plan: Plan, on_progress: Callable[[Progress], None], started: float) -> None:
+def _make(plan: Plan, early: EarlyHashes, on_progress: Callable[[Progress], None], started: float) -> None:
     """Make the output in a workspace beside it, and move it to its place."""
     config = plan.config
     with workspace(config.out, plan.fingerprint) as work:
@@ -95,7 +57,7 @@ def _make(plan: Plan, on_progress: Callable[[Progress], None], started: float) -
             create(model / name, layout)
         journal = Journal(work / "journal.jsonl")
         try:
-            records = _work(plan, model, journal, on_progress)
+            records = _work(plan, model, journal, early, on_progress)
         finally:
             journal.close()
         hashes = {key.removeprefix("file "): r["sha256"] for key, r in records.items() if key.startswith("file ")}
@@ -110,7 +72,7 @@ def _make(plan: Plan, on_progress: Callable[[Progress], None], started: float) -
 
 
 def _work(
-    plan: Plan, model: Path, journal: Journal, on_progress: Callable[[Progress], None]
+    plan: Plan, model: Path, journal: Journal, early: EarlyHashes, on_progress: Callable[[Progress], None]
 ) -> dict[str, dict[str, Any]]:
     """Do what the journal does not record as done; return all records."""
     names = list(plan.experts)
@@ -121,11 +83,16 @@ def _work(
         if job.name not in kept:
             effort = job.effort
             todo.append(Task(_key(job), merge_tensor, (job, model, names), effort.flops, effort.memory, on_device=True))
-    todo += [_hash_task(file) for file in plan.input_files if f"file {file}" not in journal.records]
+    unhashed = {file for file in plan.input_files if f"file {file}" not in journal.records}
+    begun = early.claim() & unhashed
+    todo += [_hash_task(file) for file in plan.input_files if file in unhashed - begun]
     after = [_hash_task(model / name) for name in plan.layouts]
     report = _Reporter(len(plan.jobs), len(done), [*todo, *after], on_progress)
     with connect(plan.config.workers, plan.config.address, plan.config.device) as pool:
         _drain(pool, todo, journal, report)
+        hashes = early.results()
+        for file in begun:
+            journal.add(f"file {file}", {"sha256": hashes[file]} if file in hashes else hash_file(file))
         _drain(pool, after, journal, report)
     return journal.records
 

@@ -24,8 +24,8 @@ from merge.reader import TensorInfo
 from merge.writer import Layout, layout
 
 COPY = "base"
-# Elements that elementwise methods take at a time: what a core's cache holds of base and experts.
-BLOCK = 1 << 18
+# Elements that elementwise methods take at a time: what a core's cache holds of base, experts and result.
+BLOCK = 1 << 17
 # Problems of one kind shown per model; a wrong base would otherwise print every tensor's name.
 _SHOWN = 5
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -159,13 +160,9 @@ def read_tensor(info: TensorInfo, start: int = 0, stop: int | None = None) -> Te
         LipoError: The file has become shorter than its header said, or a float is NaN or infinite.
     """
     stop = info.numel if stop is None else stop
-    width = itemsize(info.dtype)
     buffer = torch.empty(stop - start, dtype=TORCH_DTYPES[info.dtype])
-    view, skip = buffer.view(torch.uint8).numpy().data, start * width
-    for extent in info.extents:
-        count = min(max(0, extent.size - skip), len(view))
-        _read_into(view[:count], extent.file, extent.begin + skip)
-        view, skip = view[count:], max(0, skip - extent.size)
+    with TensorReader(info) as reader:
+        reader.read_into(buffer.view(torch.uint8).numpy().data, start)
     shape = info.shape if stop - start == info.numel else (stop - start,)
     tensor = buffer.view(shape)
     if info.is_float and not all_finite(tensor):
@@ -176,19 +173,33 @@ def read_tensor(info: TensorInfo, start: int = 0, stop: int | None = None) -> Te
     return tensor
 
 
-def _read_into(view: memoryview, file: Path, offset: int) -> None:
-    if not view:
-        return
-    handle = os.open(file, os.O_RDONLY)
-    try:
+class TensorReader(contextlib.ExitStack):
+    """Reads parts of one tensor from files that stay open until the end of a ``with`` block; checks no values."""
+
+    def __init__(self, info: TensorInfo) -> None:
+        """Open nothing yet."""
+        super().__init__()
+        self._info, self._handles = info, dict[Path, int]()
+
+    def read_into(self, view: memoryview, start: int) -> None:
+        """Fill memory with the bytes of the elements from ``start`` on."""
+        skip = start * itemsize(self._info.dtype)
+        for extent in self._info.extents:
+            count = min(max(0, extent.size - skip), len(view))
+            if count:
+                self._read(view[:count], extent.file, extent.begin + skip)
+            view, skip = view[count:], max(0, skip - extent.size)
+
+    def _read(self, view: memoryview, file: Path, offset: int) -> None:
+        if file not in self._handles:
+            self._handles[file] = os.open(file, os.O_RDONLY)
+            self.callback(os.close, self._handles[file])
         while view:
             # One call reads at most 2 GiB.
-            count = os.preadv(handle, [view[: 1 << 30]], offset)
+            count = os.preadv(self._handles[file], [view[: 1 << 30]], offset)
             if count == 0:
                 raise LipoError(f"{file} became shorter while it was read", "leave inputs alone during a merge")
             view, offset = view[count:], offset + count
-    finally:
-        os.close(handle)
 
 
 def all_finite(tensor: Tensor) -> bool:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -74,25 +75,33 @@ def create(path: Path, plan: Layout) -> None:
         os.close(handle)
 
 
-def write_tensor(path: Path, offset: int, tensor: Tensor) -> memoryview:
-    """Write a tensor's elements in row-major order.
+class TensorWriter:
+    """Writes one tensor into a file made by :func:`create`, one part after the other, and hashes it."""
 
-    Args:
-        path: A file made by :func:`create`.
-        offset: Where the first byte goes.
-        tensor: On any device.
+    def __init__(self, path: Path, offset: int) -> None:
+        """Open the file; ``offset`` is where the tensor's first byte goes."""
+        self._handle, self._offset = os.open(path, os.O_WRONLY), offset
+        self._digest = hashlib.sha256()
 
-    Returns:
-        The bytes written, for hashing.
-    """
-    flat = tensor.detach().cpu().contiguous().flatten()
-    data = flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
-    handle = os.open(path, os.O_WRONLY)
-    try:
-        _write_all(handle, data, offset)
-    finally:
-        os.close(handle)
-    return data
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+    def write(self, part: Tensor) -> None:
+        """Write the next elements, in row-major order, from any device."""
+        flat = part.detach().cpu().contiguous().flatten()
+        if flat.numel():
+            data = flat.view(torch.uint8).numpy().data
+            _write_all(self._handle, data, self._offset)
+            self._digest.update(data)
+            self._offset += len(data)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what has been written."""
+        return self._digest.hexdigest()
 
 
 def _write_all(handle: int, data: memoryview, offset: int) -> None:

@@ -204,7 +204,8 @@ def definition(module, name, seen=()):
     """The class or function that ``module`` offers as ``name``; None for a constant."""
     path = ROOT / Path(*module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    for node in tree(path).body:
+    body = tree(path).body
+    for node in [*body, *(inner for outer in body if is_type_checking(outer) for inner in outer.body)]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             return node
         if isinstance(node, ast.ImportFrom) and part_of(node.module or "") and (node.module, name) not in seen:

@@ -27,7 +27,7 @@ def verify_model(directory: Path) -> Iterator[str]:
         LipoError: A loader refuses the model, leaves tensors unused, or gives no token.
     """
     from merge import verify
-    from merge.verify import takes_images
+    from merge.verification import takes_images
 
     yield verify(directory)
     if importlib.util.find_spec("vllm") is None:
@@ -68,7 +68,7 @@ def _write_question(folder: Path, image: bool) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from merge.verify import PROMPT, sample_image
+    from merge.verification import PROMPT, sample_image
 
     row: dict[str, object] = {
         "prompt": [{"role": "user", "content": ("<image>" if image else "") + PROMPT}],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from merge.methods._deltas import sum_vectors
@@ -23,10 +22,7 @@ def elect_and_average(vectors: Tensor) -> Tensor:
         tensor([2., 0.])
     """
     sign = sum_vectors(vectors).sign_()
-    total, count = torch.zeros_like(sign), torch.zeros_like(sign)
-    for vector in vectors:
-        # 1 where the signs are equal and not zero, else 0; several times faster than comparisons and selections.
-        agree = vector.sign().mul_(sign).clamp_min_(0)
-        total.addcmul_(agree, vector)
-        count += agree
-    return total.div_(count.clamp_min_(1))
+    # The values that agree, without their sign, else 0; several times faster than comparisons and selections.
+    agree = (vectors * sign).clamp_min_(0)
+    total = sum_vectors(agree).mul_(sign)
+    return total.div_(sum_vectors(agree.sign_()).clamp_min_(1))

@@ -48,22 +48,29 @@ class Method:
         options: Its options dataclass; every one has ``scale``.
         function: ``(base, experts, options) -> (merged, log)`` on tensors of one shape, float32 or wider.
         matrices_only: Defined for the weight matrices of linear layers; other parameters are averaged.
-        elementwise: Each output element depends only on the same element of the inputs, so that a tensor too large
-            for memory can go through in blocks.
+        combine: For elementwise methods, where each output element depends only on the same element of the inputs, so
+            that a tensor goes through in blocks that fit a core's cache: ``(vectors, options) -> merged vector`` on
+            task vectors of shape (n, …), which it leaves as they are. Odd: −τ_i give the negative result.
         effort: Cost of one tensor of a shape with so many experts; orders and bounds the work.
         prepare: For elementwise methods that need to see the whole tensor first: maps a function that gives the task
-            vectors in blocks of shape (n, …), anew each time it is called, and the options to keyword arguments.
-        seeded: Takes a keyword argument ``seed``, different for every tensor and block.
+            vectors, of either sign, in blocks of shape (n, …), anew each time it is called, and the options to keyword
+            arguments of ``function`` and ``combine``. A block is overwritten when the next one is taken.
+        seeded: ``function`` and ``combine`` take a keyword argument ``seed``, different for every tensor and block.
     """
 
     name: str
     options: type[Any]
     function: Callable[..., tuple[Tensor, dict[str, Any]]]
     matrices_only: bool
-    elementwise: bool
+    combine: Callable[..., Tensor] | None
     effort: Callable[[Sequence[int], int, Any], Effort]
     prepare: Callable[[Callable[[], Iterable[Tensor]], Any], dict[str, Any]] | None
     seeded: bool
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether the method works on parts of a tensor."""
+        return self.combine is not None
 
     @property
     def summary(self) -> str:
@@ -83,7 +90,7 @@ def method(
     *,
     options: type[Any],
     matrices_only: bool = False,
-    elementwise: bool = False,
+    combine: Callable[..., Tensor] | None = None,
     effort: Callable[[Sequence[int], int, Any], Effort] = elementwise_effort,
     prepare: Callable[[Callable[[], Iterable[Tensor]], Any], dict[str, Any]] | None = None,
     seeded: bool = False,
@@ -91,7 +98,7 @@ def method(
     """Register the decorated function as the merge method ``name``; see :class:`Method` for the arguments."""
 
     def register(function: Function) -> Function:
-        _METHODS[name] = Method(name, options, function, matrices_only, elementwise, effort, prepare, seeded)
+        _METHODS[name] = Method(name, options, function, matrices_only, combine, effort, prepare, seeded)
         return function
 
     return register

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lipo.common import option
-from merge.methods._deltas import add_to_base, mean_vector, task_vectors
+from merge.methods._deltas import combine_and_add, mean_vector
 from merge.methods._registry import method
 
 
@@ -20,7 +20,12 @@ class AverageOptions:
     scale: float = option(1.0, help="Factor on the mean task vector; 0 returns the base.")
 
 
-@method("average", options=AverageOptions, elementwise=True)
+def _combine(vectors: Tensor, options: AverageOptions) -> Tensor:
+    mean = mean_vector(vectors)
+    return mean if options.scale == 1 else mean.mul_(options.scale)
+
+
+@method("average", options=AverageOptions, combine=_combine)
 def average(base: Tensor, experts: Sequence[Tensor], options: AverageOptions) -> tuple[Tensor, dict[str, Any]]:
     """Mean of the experts: W_0 + scale · (1/n) Σ τ_i, with τ_i = W_i − W_0.
 
@@ -40,4 +45,4 @@ def average(base: Tensor, experts: Sequence[Tensor], options: AverageOptions) ->
         >>> average(torch.zeros(2), [torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0])], AverageOptions())[0]
         tensor([2., 1.])
     """
-    return add_to_base(base, mean_vector(task_vectors(base, experts)).mul_(options.scale)), {}
+    return combine_and_add(base, experts, lambda vectors: _combine(vectors, options)), {}

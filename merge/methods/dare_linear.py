@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lipo.common import option
 from merge.methods._dare import drop_and_rescale
-from merge.methods._deltas import add_to_base, sum_vectors, task_vectors
+from merge.methods._deltas import combine_and_add, sum_vectors
 from merge.methods._registry import method
 
 
@@ -24,7 +24,12 @@ class DareLinearOptions:
     )
 
 
-@method("dare_linear", options=DareLinearOptions, elementwise=True, seeded=True)
+def _combine(vectors: Tensor, options: DareLinearOptions, seed: int) -> Tensor:
+    kept = drop_and_rescale(vectors.clone(), options.drop, seed)
+    return sum_vectors(kept).mul_(options.scale)
+
+
+@method("dare_linear", options=DareLinearOptions, combine=_combine, seeded=True)
 def dare_linear(
     base: Tensor, experts: Sequence[Tensor], options: DareLinearOptions, seed: int = 0
 ) -> tuple[Tensor, dict[str, Any]]:
@@ -48,5 +53,4 @@ def dare_linear(
         >>> dare_linear(0 * ones, [ones, 3 * ones], DareLinearOptions(scale=0.5, drop=0.0))[0]
         tensor([2., 2.])
     """
-    vectors = drop_and_rescale(task_vectors(base, experts), options.drop, seed)
-    return add_to_base(base, sum_vectors(vectors).mul_(options.scale)), {}
+    return combine_and_add(base, experts, lambda vectors: _combine(vectors, options, seed)), {}

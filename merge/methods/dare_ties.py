@@ -11,7 +11,7 @@ from torch import Tensor
 from lipo.common import option
 from merge.methods._consensus import elect_and_average
 from merge.methods._dare import drop_and_rescale
-from merge.methods._deltas import add_to_base, task_vectors
+from merge.methods._deltas import combine_and_add
 from merge.methods._registry import method
 
 
@@ -25,7 +25,12 @@ class DareTiesOptions:
     )
 
 
-@method("dare_ties", options=DareTiesOptions, elementwise=True, seeded=True)
+def _combine(vectors: Tensor, options: DareTiesOptions, seed: int) -> Tensor:
+    kept = drop_and_rescale(vectors.clone(), options.drop, seed)
+    return elect_and_average(kept).mul_(options.scale)
+
+
+@method("dare_ties", options=DareTiesOptions, combine=_combine, seeded=True)
 def dare_ties(
     base: Tensor, experts: Sequence[Tensor], options: DareTiesOptions, seed: int = 0
 ) -> tuple[Tensor, dict[str, Any]]:
@@ -49,5 +54,4 @@ def dare_ties(
         >>> dare_ties(torch.zeros(2), experts, DareTiesOptions(drop=0.0))[0]
         tensor([ 3., -3.])
     """
-    vectors = drop_and_rescale(task_vectors(base, experts), options.drop, seed)
-    return add_to_base(base, elect_and_average(vectors).mul_(options.scale)), {}
+    return combine_and_add(base, experts, lambda vectors: _combine(vectors, options, seed)), {}

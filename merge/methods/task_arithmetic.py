@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lipo.common import option
-from merge.methods._deltas import add_to_base, sum_vectors, task_vectors
+from merge.methods._deltas import combine_and_add, sum_vectors
 from merge.methods._registry import method
 
 
@@ -20,7 +20,11 @@ class TaskArithmeticOptions:
     scale: float = option(0.3, help="Factor λ on the sum of the task vectors.")
 
 
-@method("task_arithmetic", options=TaskArithmeticOptions, elementwise=True)
+def _combine(vectors: Tensor, options: TaskArithmeticOptions) -> Tensor:
+    return sum_vectors(vectors).mul_(options.scale)
+
+
+@method("task_arithmetic", options=TaskArithmeticOptions, combine=_combine)
 def task_arithmetic(
     base: Tensor, experts: Sequence[Tensor], options: TaskArithmeticOptions
 ) -> tuple[Tensor, dict[str, Any]]:
@@ -42,4 +46,4 @@ def task_arithmetic(
         >>> task_arithmetic(0 * ones, [ones, 3 * ones], TaskArithmeticOptions(scale=0.5))[0]
         tensor([2., 2.])
     """
-    return add_to_base(base, sum_vectors(task_vectors(base, experts)).mul_(options.scale)), {}
+    return combine_and_add(base, experts, lambda vectors: _combine(vectors, options)), {}

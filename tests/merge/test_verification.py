@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from lipo.common import LipoError
 from merge import verify
-from merge.verify import takes_images
+from merge.verification import takes_images
 
 
 @pytest.fixture(scope="module")
