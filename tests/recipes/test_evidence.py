@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from lipo.common import LipoError, load_yaml
 from recipes.tiny import evidence
@@ -16,7 +17,7 @@ from recipes.tiny.merge_study.config import MergeStudy
 from recipes.tiny.study import render
 from recipes.tiny.study.config import Study
 from recipes.tiny.study.picture import picture
-from recipes.tiny.tasks import FIND_RATE, MAX_RECHECKS
+from recipes.tiny.tasks import FIND_RATE, MAX_RECHECKS, make_sample
 from recipes.tiny.train_base import RECHECK_SHARES, SLIP_RATE
 
 PAGE = (ROOT / "docs/evidence.md").read_text("utf-8")
@@ -58,6 +59,14 @@ def test_what_is_said_of_the_base():
     assert "A quarter of the\nworked answers" in PAGE
 
 
+def test_what_is_said_of_the_shortest_answers():
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "recipes/tiny/base")
+    answers = [make_sample("math", "test", seed).work(0, None) for seed in range(100)]
+    lengths = [len(tokenizer(answer)["input_ids"]) + 1 for answer in answers]
+    assert (min(lengths), max(lengths)) == (27, 31)
+    assert "has 27 to 31 tokens" in PAGE
+
+
 def test_make_reproduce_runs_every_study():
     # As from a shell, also where make itself runs these tests.
     environment = {name: value for name, value in os.environ.items() if not re.match("MAKE|MFLAGS", name)}
@@ -89,7 +98,12 @@ RESULTS = {
     | {"test_items": 10, "samples": 1},
     "tasks": {"math": {"grpo": CELL, "lipo": CELL | VERSUS}, "all tasks": {"grpo": CELL, "lipo": CELL | VERSUS}},
     "verdicts": {"math": [{"method": "lipo", "other": "grpo"} | VERSUS], "all tasks": []},
-    "training": {"math": {name: {"last": FIGURE, "all": FIGURE | {"value": 0.55}} for name in ("grpo", "lipo")}},
+    "training": {
+        "math": {
+            "grpo": {"last": FIGURE, "all": FIGURE | {"value": 0.55}, "half": None},
+            "lipo": {"last": FIGURE, "all": FIGURE, "half": {"value": 12.0, "low": 11.0, "high": 13.0}},
+        }
+    },
     "curves": {},
 }
 
@@ -116,8 +130,9 @@ def test_what_a_block_shows(tmp_path):
     assert "**math**" not in shown(tmp_path, "summary") and "**all tasks**" in shown(tmp_path, "summary")
     assert shown(tmp_path, "verdicts").startswith("- math: `lipo` ends 50 % below `grpo` in tokens (40 to 60)")
     assert "`grpo` (0.5 tokens, 50.0 %, in 75 % of" in shown(tmp_path, "front")
-    assert "| `lipo` | 0.5 (0.4 – 0.6) | 0.6 (0.4 – 0.6) |" in shown(tmp_path, "training")
-    assert "| method | math, last ten steps | math, all steps |" in shown(tmp_path, "training")
+    training = shown(tmp_path, "training")
+    assert "| math | `grpo` | 0.5 (0.4 – 0.6) | 0.6 (0.4 – 0.6) | never |" in training
+    assert "| math | `lipo` | 0.5 (0.4 – 0.6) | 0.5 (0.4 – 0.6) | 12 (11 – 13) |" in training
     assert shown(tmp_path, "picture") == "![Length in training](results/lengths.svg)"
     assert shown(tmp_path, "picture", "README.md") == "![Length in training](docs/results/lengths.svg)"
     assert "seeds 4; 10 held-out items" in shown(tmp_path, "made")

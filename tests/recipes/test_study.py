@@ -9,7 +9,7 @@ import pytest
 from lipo.common import LipoError
 from recipes.tiny.study.__main__ import run as run_study
 from recipes.tiny.study.bootstrap import interval, resample
-from recipes.tiny.study.collect import _on_front, collect, measure
+from recipes.tiny.study.collect import _halved, _on_front, collect, measure
 from recipes.tiny.study.config import Run, Study, check, untrained
 from recipes.tiny.study.picture import colours, picture
 from recipes.tiny.study.provenance import provenance
@@ -103,8 +103,15 @@ def test_figures(results):
     assert results["curves"]["math-lipo-2"][0] == {"step": 1, "tokens": 20.0, "score": 0.9375, "accuracy": 0.75}
     assert results["curves"]["math-lipo-2"][1]["accuracy"] == 0.25
     figure = {"value": 15.0, "low": 10.0, "high": 20.0}
-    assert results["training"]["math"]["lipo"] == {"last": figure, "all": figure}
+    assert results["training"]["math"]["lipo"] == {"last": figure, "all": figure, "half": None}
     assert json.loads(json.dumps(results)) == results
+
+
+def test_the_step_at_which_tokens_are_halved():
+    assert _halved(np.array([100.0] * 5 + [50] * 4)) is None
+    assert _halved(np.array([100.0] * 5 + [50] * 5)) == 10
+    assert _halved(np.array([100.0] * 5 + [0] * 5)) == 8
+    assert _halved(np.array([100.0, 50])) is None
 
 
 def test_where_they_come_from(results):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ ALL = "all tasks"
 """The mean over tasks, of equal weight; items with the same number are drawn together."""
 
 LAST_STEPS = 10
+SMOOTH = 5
+"""Steps whose mean is taken as the tokens at one step."""
 
 # 0.9 for a right answer that breaks the format; at most 0.85 for a wrong one (a code with one error in six).
 _RIGHT = 0.875
@@ -52,7 +54,8 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
 
     Returns:
         Plain data: ``tasks`` → method → figures, with :data:`ALL` last where there are several; ``verdicts`` → task →
-        list; ``training`` → task → method → tokens of the last and of all steps; ``curves`` → run → steps.
+        list; ``training`` → task → method → tokens of the last and of all
+        steps, and when they are halved; ``curves`` → run → steps.
     """
     methods = (*untrained(study), *study.methods)
     scores = {
@@ -160,15 +163,31 @@ def _rollout_accuracy(file: Path) -> float:
 
 def _training_tokens(
     study: Study, task: str, curves: dict[str, list[dict[str, float]]]
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean response tokens of a training's last steps and of all of them, each the mean and range over seeds."""
+) -> dict[str, dict[str, dict[str, float] | None]]:
+    """Of a training's mean response tokens: the last steps, all steps, and the step at which they are halved.
 
-    def figure(method: str, steps: slice) -> dict[str, float]:
-        curve = [curves[Run(task, method, seed).name][steps] for seed in study.seeds]
-        means = [float(np.mean([step["tokens"] for step in part])) for part in curve]
-        return {"value": float(np.mean(means)), "low": min(means), "high": max(means)}
+    Each is the mean and range over seeds; null where a seed's tokens are never halved.
+    """
 
-    return {
-        method: {"last": figure(method, slice(-LAST_STEPS, None)), "all": figure(method, slice(None))}
-        for method in study.methods
+    def over_seeds(figure: Callable[[np.ndarray], float | None], method: str) -> dict[str, float] | None:
+        tokens = [np.array([s["tokens"] for s in curves[Run(task, method, seed).name]]) for seed in study.seeds]
+        found = [value for value in map(figure, tokens) if value is not None]
+        if len(found) < len(study.seeds):
+            return None
+        return {"value": float(np.mean(found)), "low": min(found), "high": max(found)}
+
+    figures: dict[str, Callable[[np.ndarray], float | None]] = {
+        "last": lambda tokens: float(tokens[-LAST_STEPS:].mean()),
+        "all": lambda tokens: float(tokens.mean()),
+        "half": _halved,
     }
+    return {method: {name: over_seeds(figure, method) for name, figure in figures.items()} for method in study.methods}
+
+
+def _halved(tokens: np.ndarray) -> float | None:
+    """The last of the first ``SMOOTH`` consecutive steps that take half of what the first ones took, on average."""
+    if len(tokens) < SMOOTH:
+        return None
+    means = np.convolve(tokens, np.full(SMOOTH, 1 / SMOOTH), mode="valid")
+    below = np.flatnonzero(means <= means[0] / 2)
+    return float(below[0] + SMOOTH) if below.size else None

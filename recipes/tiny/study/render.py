@@ -69,15 +69,13 @@ def verdicts(results: dict[str, Any], tasks: list[str] | None = None) -> str:
 
 
 def training_tokens(results: dict[str, Any]) -> str:
-    """Mean response tokens in training by task, of the last ten steps and of all: mean over seeds, and their range."""
-    training, methods = results["training"], results["study"]["methods"]
-    columns = [(task, steps) for task in training for steps in ("last", "all")]
-    heads = (f"{task}, {'last ten steps' if steps == 'last' else 'all steps'}" for task, steps in columns)
-    lines = ["| method | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
-    lines += [
-        f"| `{method}` | " + " | ".join(number(training[task][method][steps]) for task, steps in columns) + " |"
-        for method in methods
-    ]
+    """Mean response tokens of the last ten training steps and of all, and when they are halved; with the range."""
+    head = ["task", "method", "tokens, last ten steps", "tokens, all steps", "halved at step"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for task, methods in results["training"].items():
+        for method, figures in methods.items():
+            halved = number(figures["half"], 0) if figures["half"] else "never"
+            lines.append(f"| {task} | `{method}` | {number(figures['last'])} | {number(figures['all'])} | {halved} |")
     return "\n".join([*lines, ""])
 
 
