@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from merge._start import Progress, run
 from merge.config import MergeConfig, Rule
+from merge.verify import verify
 
 if TYPE_CHECKING:
     from merge.plan import Plan, build_plan
-    from merge.verify import verify
 
 __all__ = ["MergeConfig", "Plan", "Progress", "Rule", "build_plan", "run", "verify"]
 
 # These need torch, which takes longer to load than many a merge takes; a recipe can be read without.
-_LAZY = {"Plan": "merge.plan", "build_plan": "merge.plan", "verify": "merge.verify"}
+_LAZY = {"Plan": "merge.plan", "build_plan": "merge.plan"}
 
 
 def __getattr__(name: str) -> Any:
