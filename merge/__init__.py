@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from merge._start import Progress, run
 from merge.config import MergeConfig, Rule
+from merge.verification import verify
 
 if TYPE_CHECKING:
     from merge.plan import Plan, build_plan, check
-    from merge.verification import verify
 
 __all__ = ["MergeConfig", "Plan", "Progress", "Rule", "build_plan", "check", "run", "verify"]
 
 # These need torch, which takes longer to load than many a merge takes; a recipe can be read without. None may be named
 # like a module of this package, whose import would take its place.
-_LAZY = {"Plan": "merge.plan", "build_plan": "merge.plan", "check": "merge.plan", "verify": "merge.verification"}
+_LAZY = {"Plan": "merge.plan", "build_plan": "merge.plan", "check": "merge.plan"}
 
 
 def __getattr__(name: str) -> Any:

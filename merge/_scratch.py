@@ -17,6 +17,11 @@ class _Buffers(threading.local):
 _BUFFERS = _Buffers()
 
 
+def scratch_like(name: str, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a buffer for a tensor of that shape, place and, unless another is given, type."""
+    return scratch(name, tuple(like.shape), dtype or like.dtype, str(like.device))
+
+
 def scratch(name: str, shape: tuple[int, ...], dtype: torch.dtype, device: str = "cpu") -> Tensor:
     """Return this thread's buffer of a name, contiguous, with whatever was in it; it grows to the largest asked for."""
     size, key = math.prod(shape), (name, dtype, device)

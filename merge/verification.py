@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lipo.common import LipoError
 
 PROMPT = "Describe this image."
@@ -59,6 +57,7 @@ def verify(directory: Path) -> str:
 
 
 def _generate(directory: Path) -> str:
+    import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
     safe = {"trust_remote_code": False, "local_files_only": True}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from merge._scratch import scratch_like
 from merge.methods._deltas import sum_vectors
 
 
@@ -23,6 +25,6 @@ def elect_and_average(vectors: Tensor) -> Tensor:
     """
     sign = sum_vectors(vectors).sign_()
     # The values that agree, without their sign, else 0; several times faster than comparisons and selections.
-    agree = (vectors * sign).clamp_min_(0)
+    agree = torch.mul(vectors, sign, out=scratch_like("agree", vectors)).clamp_min_(0)
     total = sum_vectors(agree).mul_(sign)
     return total.div_(sum_vectors(agree.sign_()).clamp_min_(1))

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from lipo.common import option
+from merge._scratch import scratch_like
 from merge.methods._consensus import elect_and_average
 from merge.methods._deltas import combine_and_add
 from merge.methods._registry import method
+from merge.methods._threshold import kth_largest
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,7 @@ class TiesOptions:
 
 
 def thresholds(blocks: Callable[[], Iterable[Tensor]], options: TiesOptions) -> dict[str, Tensor]:
-    """Find the k-th largest magnitude of each task vector, k = max(1, ⌊density · size⌋), exactly and in two passes.
-
-    The order of non-negative floats is that of their bits, so a histogram of the upper 16 bits finds the bucket and
-    one of the lower 16 bits, within the bucket, the value: memory does not grow with the tensor.
+    """Find the k-th largest magnitude of each task vector, k = max(1, ⌊density · size⌋).
 
     Args:
         blocks: Gives the task vectors anew each time it is called, in blocks of shape (n, …).
@@ -36,33 +35,7 @@ def thresholds(blocks: Callable[[], Iterable[Tensor]], options: TiesOptions) -> 
     Returns:
         The argument of :func:`ties` of this name.
     """
-    upper, size = _histograms(blocks, lambda bits, _: bits >> 16)
-    count = max(1, int(options.density * size))
-    buckets, above = _bucket_of(upper, torch.full((len(upper),), count))
-    lower, _ = _histograms(blocks, lambda bits, i: bits[(bits >> 16) == buckets[i]] & 0xFFFF)
-    rest, _ = _bucket_of(lower, count - above)
-    bits = (buckets << 16) | rest
-    return {"thresholds": bits.to(torch.int32).view(torch.float32)}
-
-
-def _histograms(blocks: Callable[[], Iterable[Tensor]], digit: Callable[[Tensor, int], Tensor]) -> tuple[Tensor, int]:
-    counts: Tensor | None = None
-    size = 0
-    for block in blocks():
-        bits = block.flatten(1).float().abs().view(torch.int32)
-        part = torch.stack([torch.bincount(digit(row, i), minlength=1 << 16) for i, row in enumerate(bits)])
-        counts = part if counts is None else counts + part
-        size += bits.shape[1]
-    assert counts is not None  # noqa: S101 - tensors without elements are copied, not merged
-    return counts, size
-
-
-def _bucket_of(counts: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
-    """Bucket that holds the ``rank``-th largest value of each row, and how many values lie in buckets above it."""
-    from_top = counts.flip(1).cumsum(1)
-    position = torch.searchsorted(from_top, rank.view(-1, 1)).flatten()
-    inside = counts.flip(1).gather(1, position.view(-1, 1)).flatten()
-    return counts.shape[1] - 1 - position, from_top.gather(1, position.view(-1, 1)).flatten() - inside
+    return {"thresholds": kth_largest(blocks, options.density)}
 
 
 def _trim(vectors: Tensor, thresholds: Tensor) -> Tensor:
@@ -71,7 +44,7 @@ def _trim(vectors: Tensor, thresholds: Tensor) -> Tensor:
         return vectors * vectors.float().abs().ge_(thresholds.view(-1, *[1] * (vectors.dim() - 1)))
     # One pass where a mask takes three. Hardshrink keeps |τ| > λ: λ is the float before the threshold.
     limits = torch.nextafter(thresholds, torch.full_like(thresholds, -1)).tolist()
-    kept = torch.empty_like(vectors)
+    kept = scratch_like("kept", vectors)
     for vector, limit, out in zip(vectors, limits, kept, strict=True):
         torch.hardshrink(vector, limit, out=out)
     return kept
