@@ -47,14 +47,17 @@ def command_for(recipe: Path) -> str:
         One of :data:`COMMANDS`.
 
     Raises:
-        LipoError: Not YAML, or nobody's.
+        LipoError: Not YAML, of supervised training, which is no job, or nobody's.
     """
     import yaml
 
     try:
-        keys = set(yaml.safe_load(recipe.read_text("utf-8")) or {})
+        content = yaml.safe_load(recipe.read_text("utf-8")) or {}
+        keys = set(content)
     except (yaml.YAMLError, OSError, UnicodeDecodeError, TypeError) as error:
         raise LipoError(f"cannot read {recipe}: {' '.join(str(error).split())}", "correct the file") from error
+    if isinstance(content, dict) and "sft_trainer_engine" in str(content.get("defaults", "")):
+        raise LipoError(f"{recipe} trains on one machine, without Ray", f"run 'lipo sft {recipe}' there")
     for command, needed in (
         ("run", {"training", "out"}),
         ("train", {"defaults"}),

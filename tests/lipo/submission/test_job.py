@@ -32,6 +32,12 @@ def test_a_recipe_tells_its_command(recipe, command):
     assert command_for(ROOT / recipe) == command
 
 
+@pytest.mark.parametrize("recipe", ["tiny", "qwen2_5_vl_3b"])
+def test_supervised_training_is_no_job(recipe):
+    with pytest.raises(LipoError, match="run 'lipo sft "):
+        command_for(ROOT / "recipes" / recipe / "video_sft.yaml")
+
+
 def test_a_file_of_nobody(tmp_path):
     (tmp_path / "x.yaml").write_text("a: 1\n")
     with pytest.raises(LipoError, match="say which with --command"):
