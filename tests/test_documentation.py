@@ -103,6 +103,7 @@ PARSED_ONLY = {
     r"data check mathvista": "needs the published data; tests/lipo/cli/test_data.py",
     r"merge recipes/qwen2_5_vl_3b/": "needs three models of 3 billion parameters",
     r"merge recipes/tiny/merge.yaml$": "takes half a minute; tests/e2e/test_demo.py",
+    r"merge recipes/tiny/merge_video.yaml$": "needs four experts; tests/recipes/test_merge_video.py",
     r"merge --base s3://": "needs a server; tests/cluster/test_s3.py",
     r"doctor": "looks at the whole machine; tests/lipo/cli/test_doctor.py",
 }
