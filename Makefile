@@ -38,6 +38,7 @@ else
 	$(STUDY)/video.yaml $(STUDY_JOBS)
 	$(MERGE_STUDY)/merging.yaml $(STUDY_SEEDS)
 	$(MERGE_STUDY)/amm_ablation.yaml $(STUDY_SEEDS)
+	$(STUDY)/video.yaml $(STUDY_JOBS)
 	$(PY) -m recipes.tiny.evidence
 endif
 

@@ -107,6 +107,7 @@ PARSED_ONLY = {
     r"score ": "needs the answers of an evaluation; tests/eval/test_score.py",
     r"data fetch ": "needs the network; tests/eval/benchmarks/test_fetch.py",
     r"data check mathvista": "needs the published data; tests/lipo/cli/test_data.py",
+    r"merge recipes/tiny/merge_video.yaml$": "needs four experts; tests/recipes/test_merge_video.py",
     r"merge --base s3://": "needs a server; tests/cluster/test_s3.py",
     r"doctor": "looks at the whole machine; tests/lipo/cli/test_doctor.py",
 }

@@ -11,10 +11,12 @@ from omegaconf import OmegaConf
 
 from lipo.common import LipoError, load_yaml
 from lipo.estimators import RULES
+from lipo.sft import compose as compose_sft
 from lipo.training import compose
 from merge.methods import get_method
 from merge.methods.amm import AmmOptions, amm
 from merge.methods.wudi import WudiOptions, wudi
+from recipes.tiny.make_video_data import SIZES
 from recipes.tiny.merge_study.config import MergeStudy
 from recipes.tiny.merge_study.config import check as check_merges
 from recipes.tiny.study.config import Study, check
@@ -208,6 +210,28 @@ def test_the_mixture_sees_as_many_prompts_as_the_experts_together():
         return config.trainer.total_training_steps * config.data.train_batch_size
 
     assert prompts("mixture.yaml", "lipo") == 3 * prompts("lengths.yaml", "lipo")
+
+
+def test_video_compares_the_published_rule_with_accuracy_and_format_alone():
+    rules = {}
+    for method in load("video.yaml").methods:
+        config = composed("video.yaml", method)
+        kwargs = config.reward.custom_reward_function.reward_kwargs
+        assert kwargs.count_reflections
+        rules[method] = (config.algorithm.adv_estimator, kwargs.combination)
+    assert rules == {
+        "published": ("grpo_noise", "signed"),
+        "grpo": ("grpo", "weighted"),
+        "lipo": ("lipo", "weighted"),
+    }
+
+
+def test_the_cold_start_of_video_has_as_many_answers_as_its_recipe_says():
+    study = load("video.yaml")
+    config = compose_sft(files("recipes") / "tiny/video_sft.yaml", study.cold_start)
+    assert study.data["cold_start"] == SIZES["cold_start"]
+    assert study.data["cold_start"] % config.data.train_batch_size == 0
+    assert study.test_items >= 300
 
 
 @pytest.mark.parametrize("name", MERGES)
