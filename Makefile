@@ -35,7 +35,6 @@ else
 	$(STUDY)/ablation.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/ablation_ocr.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/mixture.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/video.yaml $(STUDY_JOBS)
 	$(MERGE_STUDY)/merging.yaml $(STUDY_SEEDS)
 	$(MERGE_STUDY)/amm_ablation.yaml $(STUDY_SEEDS)
 	$(STUDY)/video.yaml $(STUDY_JOBS)

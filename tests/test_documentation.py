@@ -100,6 +100,7 @@ REHEARSED = {
     r"submit ": "tests/cluster/test_submit.py, tests/cluster/test_pipeline_job.py",
     r"merge recipes/qwen2_5_vl_3b/": "tests/cluster/test_pipeline_job.py merges the tiny model by it",
     r"merge recipes/tiny/merge.yaml$": "tests/e2e/test_demo.py",
+    r"merge recipes/tiny/merge_video.yaml$": "tests/recipes/test_merge_video.py",
 }
 """Commands of minutes or of GPUs, which run with --dry-run here: composed, checked, not started; and where they run."""
 
@@ -107,7 +108,6 @@ PARSED_ONLY = {
     r"score ": "needs the answers of an evaluation; tests/eval/test_score.py",
     r"data fetch ": "needs the network; tests/eval/benchmarks/test_fetch.py",
     r"data check mathvista": "needs the published data; tests/lipo/cli/test_data.py",
-    r"merge recipes/tiny/merge_video.yaml$": "needs four experts; tests/recipes/test_merge_video.py",
     r"merge --base s3://": "needs a server; tests/cluster/test_s3.py",
     r"doctor": "looks at the whole machine; tests/lipo/cli/test_doctor.py",
 }
@@ -148,6 +148,7 @@ def workplace(tmp_path_factory):
         changed = {key: value * (1 + number * 1e-3) for key, value in weights.items()}
         save_file(changed, place / "model.safetensors", metadata={"format": "pt"})
         (folder / f"A{number}").symlink_to(place)
+    shutil.copytree(folder / "runs/demo/experts/ocr", folder / "runs/video/expert")
     for name in ("A", "B"):
         (folder / name).symlink_to(base)
     large = folder / "models/Qwen2.5-VL-3B-Instruct"
@@ -161,9 +162,11 @@ def workplace(tmp_path_factory):
         shutil.copytree(base, folder / place)
     experts = folder / "runs/qwen2_5_vl_3b/lipo"
     shutil.copytree(folder / "runs/demo/experts", experts / "experts")
-    shutil.copytree(experts / "experts/math", experts / "merged")
+    for place in ("lipo/merged", "lipo/merged_video", "lipo/experts/video", "grpo_noise/experts/video"):
+        shutil.copytree(experts / "experts/math", folder / "runs/qwen2_5_vl_3b" / place)
+    shutil.copytree(base, folder / "runs/qwen2_5_vl_3b/video_cold_start")
     shutil.copytree(folder / "runs/demo/data", folder / "runs/qwen2_5_vl_3b/data")
-    small = ["--out", folder / "runs/video/data", "--train=8", "--validation=4", "--test=4", "--cold-start=16"]
+    small = ["--out", folder / "runs/video/data", "--train=8", "--validation=4", "--test=4", "--cold-start=32"]
     subprocess.run([sys.executable, "-m", "recipes.tiny.make_video_data", *small], cwd=ROOT, check=True)
     for name in ("train", "validation", "cold_start"):
         target = folder / f"runs/qwen2_5_vl_3b/data/video_{name}.parquet"
