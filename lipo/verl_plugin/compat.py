@@ -45,6 +45,7 @@ def apply_when_ready() -> None:
     when_imported("verl.utils.tensordict_utils", _fix_equal_length_mrope)
     when_imported("verl.utils.tracking", _log_statistics)
     when_imported("verl.trainer.ppo.v1.trainer_base", _log_rewards)
+    when_imported("transfer_queue.interface", _keep_queues_apart)
     when_imported("verl.experimental.agent_loop.agent_loop", _pass_times_in_verl)
     when_imported("vllm.model_executor.models.qwen2_5_vl", _keep_times_in_vllm)
     if not cpu_was_chosen():
@@ -128,6 +129,37 @@ def _log_rewards(trainer_base: Any) -> None:
         metrics.update(reward_metrics(data.pop("extra_fields").tolist()))
 
     trainer_base.PPOTrainer._compute_metrics = _compute_metrics
+
+
+def _keep_queues_apart(interface: Any) -> None:
+    """Give every training its own queue of rollouts, also where several share a Ray cluster.
+
+    transfer_queue/interface.py:119 and :201 look for and make one named actor for a whole cluster: a second training
+    would take the first one's rollouts for its own, and lose the queue when the first one ends.
+    """
+    import ray
+
+    def own(namespace: str) -> str:
+        # Each driver has a job of Ray's, which its actors and tasks share.
+        if not ray.is_initialized():
+            ray.init()
+        return f"{namespace}-{ray.get_runtime_context().get_job_id()}"
+
+    class Ray:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(ray, name)
+
+        @staticmethod
+        def get_actor(name: str, namespace: str) -> Any:
+            return ray.get_actor(name, namespace=own(namespace))
+
+    class Controller:
+        @staticmethod
+        def options(*, namespace: str, **options: Any) -> Any:
+            return original.options(namespace=own(namespace), **options)
+
+    original = interface.TransferQueueController
+    interface.ray, interface.TransferQueueController = Ray(), Controller
 
 
 def _pass_times_in_verl(agent_loop: Any) -> None:
