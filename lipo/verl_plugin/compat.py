@@ -139,6 +139,11 @@ def _keep_queues_apart(interface: Any) -> None:
     """
     import ray
 
+    if inspect.getsource(interface).count('namespace="transfer_queue"') != 2:
+        told = "trainings that share a Ray cluster may take each other's rollouts"
+        warnings.warn(f"lipo: this TransferQueue names its controller in another way; {told}", stacklevel=2)
+        return
+
     def own(namespace: str) -> str:
         # Each driver has a job of Ray's, which its actors and tasks share.
         if not ray.is_initialized():

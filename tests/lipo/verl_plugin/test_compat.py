@@ -97,6 +97,15 @@ def test_another_trainer_is_left_alone():
     assert PPOTrainer()._compute_metrics(3) == 3
 
 
+def test_a_queue_that_is_named_otherwise_is_left_alone(monkeypatch):
+    interface = types.SimpleNamespace(ray=object(), TransferQueueController=object())
+    before = dict(vars(interface))
+    monkeypatch.setattr(compat.inspect, "getsource", lambda _: 'ray.get_actor("C", namespace="queues")')
+    with pytest.warns(UserWarning, match="may take each other's rollouts"):
+        compat._keep_queues_apart(interface)
+    assert vars(interface) == before
+
+
 def test_responses_without_further_rewards_are_left_out():
     assert reward_metrics([]) == {}
     assert reward_metrics([None, {}, {"reward_extra_info": {"acc": True}}]) == {"reward/acc": 1.0}
