@@ -41,7 +41,7 @@ class Finished:
         (self.run / "latest_checkpointed_iteration.txt").write_text(str(STEPS))
         (self.run / "config.yaml").write_text("composed: true\n")
         rows = {"data_source": ["x"], "prompt": ["p"], "reward_model": ["r"], "messages": ["m"]}
-        pd.DataFrame({key: value * 16 for key, value in rows.items()}).to_parquet(folder / "data.parquet")
+        pd.DataFrame({key: value * 32 for key, value in rows.items()}).to_parquet(folder / "data.parquet")
         recipe, model, data = {
             "train": ("math", "actor_rollout_ref.model.path", ("train_files", "val_files")),
             "sft": ("video_sft", "model.path", ("train_files",)),
