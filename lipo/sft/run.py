@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lipo.common import atomic_write, only_one
+from lipo.common import LipoError, atomic_write, only_one
 from lipo.common.storage import require_local
 from lipo.sft.preflight import steps_per_epoch
 from lipo.training.environment import program_environment
@@ -67,7 +68,7 @@ def train(
         The exported Hugging Face directory, or ``None`` when ``lipo.export`` is not set.
 
     Raises:
-        LipoError: verl ended with an error; the message quotes it and names the log.
+        LipoError: verl ended with an error, which the message quotes, or before the last step.
     """
     directory = Path(config.trainer.default_local_dir)
     export = OmegaConf.select(config, "lipo.export")
@@ -76,12 +77,29 @@ def train(
         return Path(export)
     directory.mkdir(parents=True, exist_ok=True)
     with only_one(directory / "lock", f"training in {directory}"):
-        if last_step(directory) < planned_steps(config):
-            _run_verl(config, directory, on_step, on_wait)
+        planned = planned_steps(config)
+        if last_step(directory) < planned:
+            _run_verl(_with_room(config, planned), directory, on_step, on_wait)
+        if (done := last_step(directory)) < planned:
+            log = directory / "log.txt"
+            raise LipoError(f"verl ended, with step {done} of {planned} as the last that it saved", f"see {log}")
         if not export:
             return None
         source = directory / f"global_step_{last_step(directory)}" / "huggingface"
         return export_model(source, directory / "config.yaml", Path(export))
+
+
+def _with_room(config: DictConfig, planned: int) -> DictConfig:
+    """Give verl an epoch to spare.
+
+    A run that continues from the end of an epoch begins with an empty one where the data have workers
+    (verl/trainer/sft_trainer.py:356), and would end without its last steps.
+    """
+    roomy = copy.deepcopy(config)
+    with open_dict(roomy):
+        roomy.trainer.total_training_steps = planned
+        roomy.trainer.total_epochs += 1
+    return roomy
 
 
 def _run_verl(

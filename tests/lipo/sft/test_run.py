@@ -1,0 +1,35 @@
+import pytest
+from omegaconf import OmegaConf
+
+from lipo.common import LipoError
+from lipo.sft import run
+
+
+@pytest.fixture
+def config(tmp_path):
+    trainer = {"default_local_dir": str(tmp_path / "run"), "total_training_steps": 6, "total_epochs": 3}
+    return OmegaConf.create({"trainer": trainer, "lipo": {"export": str(tmp_path / "model")}})
+
+
+def test_a_model_of_an_earlier_step_is_not_taken_for_the_finished_one(config, tmp_path, monkeypatch):
+    def ends_early(config, directory, *_):
+        (directory / "latest_checkpointed_iteration.txt").write_text("3")
+
+    monkeypatch.setattr(run, "_run_verl", ends_early)
+    with pytest.raises(LipoError, match="verl ended, with step 3 of 6"):
+        run.train(config)
+    assert not (tmp_path / "model").exists()
+
+
+def test_verl_gets_an_epoch_to_spare_and_ends_at_the_planned_step(config, monkeypatch):
+    given = []
+
+    def finishes(config, directory, *_):
+        given.append(config.trainer)
+        (directory / "latest_checkpointed_iteration.txt").write_text("6")
+
+    monkeypatch.setattr(run, "_run_verl", finishes)
+    monkeypatch.setattr(run, "export_model", lambda source, *_: source)
+    assert run.train(config).parts[-2:] == ("global_step_6", "huggingface")
+    assert (given[0].total_training_steps, given[0].total_epochs) == (6, 4)
+    assert config.trainer.total_epochs == 3
