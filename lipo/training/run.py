@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from lipo.common import atomic_write, only_one
+from lipo.common import LipoError, atomic_write, only_one
 from lipo.common.storage import require_local
 from lipo.training.environment import join_cluster, on_loopback, training_environment
 from lipo.training.export import export_model
@@ -33,7 +33,8 @@ def train(
         The exported Hugging Face directory, or ``None`` when ``lipo.export`` is not set.
 
     Raises:
-        LipoError: verl ended with an error; the message quotes it and names the log.
+        LipoError: verl ended with an error, which the message quotes, or, where a model is to be exported, without
+            having saved the last step.
     """
     directory = Path(config.trainer.default_local_dir)
     export = OmegaConf.select(config, "lipo.export")
@@ -53,13 +54,19 @@ def _train_and_export(
     on_step: Callable[[StepMetrics], None] | None,
     on_wait: Callable[[], None] | None,
 ) -> Path | None:
-    if last_step(directory) < int(config.trainer.total_training_steps or sys.maxsize):
-        _run_verl(config, directory, on_step, on_wait)
-    else:
+    planned = int(config.trainer.total_training_steps or 0)
+    if planned and last_step(directory) >= planned:
         _replay(directory, on_step)
+    else:
+        _run_verl(config, directory, on_step, on_wait)
     if not export:
         return None
-    source = directory / f"global_step_{last_step(directory)}" / "actor" / "huggingface"
+    if (done := last_step(directory)) < planned:
+        raise LipoError(
+            f"verl ended, with step {done} of {planned} as the last that it saved",
+            f"see {directory}/log.txt; trainer.save_freq has to be positive and trainer.total_epochs to suffice",
+        )
+    source = directory / f"global_step_{done}" / "actor" / "huggingface"
     return export_model(source, directory / "config.yaml", Path(export))
 
 

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from lipo.common import LipoError
-from lipo.training import train
+from lipo.training import run, train
 
 
 @pytest.fixture
@@ -50,3 +50,12 @@ def test_checkpoint_without_huggingface_weights_is_an_error(finished):
     weights.unlink()
     with pytest.raises(LipoError, match="no Hugging Face weights"):
         train(finished)
+
+
+def test_a_model_of_an_earlier_step_is_not_taken_for_the_finished_one(finished, tmp_path, monkeypatch):
+    finished.trainer.total_training_steps = 4
+    started = []
+    monkeypatch.setattr(run, "_run_verl", lambda *arguments: started.append(arguments))
+    with pytest.raises(LipoError, match="verl ended, with step 3 of 4"):
+        train(finished)
+    assert started and not (tmp_path / "expert").exists()
