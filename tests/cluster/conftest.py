@@ -27,6 +27,22 @@ PLANTED = {
 }
 
 
+@pytest.fixture(scope="session")
+def killed_while_sending():
+    """A program: ``lipo …`` that is killed when the weights are sent and the configuration is next."""
+    return (
+        "import os, signal, sys\n"
+        "from lipo.common import _remote\n"
+        "from lipo.cli import main\n"
+        "write = _remote.Remote.writing\n"
+        "def writing(self, name):\n"
+        "    if name == 'config.json': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return write(self, name)\n"
+        "_remote.Remote.writing = writing\n"
+        "sys.argv = ['lipo', *sys.argv[1:]]\nmain()\n"
+    )
+
+
 @pytest.fixture
 def models(tmp_path):
     """A base and two experts, of a size that takes a merge a moment."""

@@ -18,17 +18,6 @@ from lipo.common.storage import MARKER, Destination, stage
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "recipes/tiny/base"
 STEPS = 2
-KILLED_AT = (
-    "import os, signal, sys\n"
-    "from lipo.common import _remote\n"
-    "from lipo.cli import main\n"
-    "write = _remote.Remote.writing\n"
-    "def writing(self, name):\n"
-    "    if name == 'config.json': os.kill(os.getpid(), signal.SIGKILL)\n"
-    "    return write(self, name)\n"
-    "_remote.Remote.writing = writing\n"
-    "sys.argv = ['lipo', *sys.argv[1:]]\nmain()\n"
-)
 
 
 class Finished:
@@ -64,14 +53,16 @@ def content(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_killed_while_sending_it_looks_unfinished_and_the_same_command_finishes_it(finished, bucket):
+def test_killed_while_sending_it_looks_unfinished_and_the_same_command_finishes_it(
+    finished, bucket, killed_while_sending
+):
     folder, url = bucket
     export = f"lipo.export={url}/expert"
     rehearsed = finished.lipo(export, "--dry-run")
     assert rehearsed.returncode == 0 and f"export: {url}/expert" in rehearsed.stdout, rehearsed.stderr
     assert not folder.exists() and not (finished.run / "export").exists()
 
-    killed = finished.lipo(export, program=("-c", KILLED_AT))
+    killed = finished.lipo(export, program=("-c", killed_while_sending))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     there = {p.name for p in (folder / "expert").iterdir()}
     assert "model.safetensors" in there and "config.json" not in there

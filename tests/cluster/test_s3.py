@@ -240,20 +240,13 @@ class TestCommands:
         assert not any(word.encode() in data for word in (secret, "AKIDPLANTED") for data in [*written, said])
         assert "s3/bucket" in (folder / "merged" / "manifest.json").read_text()
 
-    def test_killed_while_sending_it_looks_unfinished_and_the_same_command_finishes_it(self, remote_models, tmp_path):
+    def test_killed_while_sending_it_looks_unfinished_and_the_same_command_finishes_it(
+        self, remote_models, tmp_path, killed_while_sending
+    ):
         folder, url, _ = remote_models
-        code = (
-            "import os, signal, sys\n"
-            "from lipo.common import _remote\n"
-            "from lipo.cli import main\n"
-            "write = _remote.Remote.writing\n"
-            "def writing(self, name):\n"
-            "    if name == 'config.json': os.kill(os.getpid(), signal.SIGKILL)\n"
-            "    return write(self, name)\n"
-            "_remote.Remote.writing = writing\n"
-            "sys.argv = ['lipo', *sys.argv[1:]]\nmain()\n"
+        killed = subprocess.run(
+            [sys.executable, "-c", killed_while_sending, *merging(url, f"{url}/merged")], timeout=120
         )
-        killed = subprocess.run([sys.executable, "-c", code, *merging(url, f"{url}/merged")], timeout=120)
         assert killed.returncode == -signal.SIGKILL
         there = {p.name for p in (folder / "merged").iterdir()}
         assert "model.safetensors" in there and not there & {"config.json", "manifest.json"}
