@@ -44,6 +44,16 @@ def test_they_do_not_start_together(program, tmp_path, monkeypatch):
     assert b - a > 1 and c - b > 1
 
 
+@pytest.mark.parametrize("own", [None, "3"])
+def test_they_share_the_cores_unless_told_otherwise(own, program, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if own:
+        monkeypatch.setenv("OMP_NUM_THREADS", own)
+    monkeypatch.setattr(commands.os, "sched_getaffinity", lambda _: set(range(8)))
+    lipo_side_by_side({"a": ("import os; print(os.environ['OMP_NUM_THREADS'])",)}, 2, tmp_path)
+    assert (tmp_path / "a.txt").read_text() == f"{own or 4}\n"
+
+
 def test_where_one_fails_the_others_finish(program, tmp_path, capfd):
     wanted = {"bad": ("raise SystemExit('error: no room')",), "good": ("print('fine')",), "late": ("print('too')",)}
     with pytest.raises(LipoError, match="failed: bad"):

@@ -35,8 +35,8 @@ def python(*arguments: str) -> None:
 def lipo_side_by_side(commands: Mapping[str, Sequence[str]], jobs: int, logs: Path) -> None:
     """Run several ``lipo …``, each with its output in ``<logs>/<name>.txt``.
 
-    They start a minute apart. Where one fails, the end of its log is shown and the others go on. When this process
-    ends, however it ends, so do they and all that they started.
+    They start a minute apart and share the cores. Where one fails, the end of its log is shown and the others go on.
+    When this process ends, however it ends, so do they and all that they started.
 
     Args:
         commands: Name to arguments, started in this order.
@@ -46,6 +46,7 @@ def lipo_side_by_side(commands: Mapping[str, Sequence[str]], jobs: int, logs: Pa
     Raises:
         LipoError: One or more have failed; raised when all have ended.
     """
+    environment = _one_share(jobs) | os.environ
     waiting = [(name, [sys.executable, *_LIPO, *arguments]) for name, arguments in commands.items()]
     waiting.reverse()
     running: dict[str, tuple[subprocess.Popen[bytes], ExitStack, float]] = {}
@@ -57,7 +58,7 @@ def lipo_side_by_side(commands: Mapping[str, Sequence[str]], jobs: int, logs: Pa
                 started = time.monotonic()
                 name, command = waiting.pop()
                 block = all_running.enter_context(ExitStack())
-                process = block.enter_context(supervised(command, logs / f"{name}.txt", os.environ))
+                process = block.enter_context(supervised(command, logs / f"{name}.txt", environment))
                 running[name] = (process, block, time.monotonic())
                 print(f"{name}: started, see {logs / name}.txt", flush=True)
             time.sleep(_POLL_SECONDS)
@@ -74,6 +75,12 @@ def lipo_side_by_side(commands: Mapping[str, Sequence[str]], jobs: int, logs: Pa
                     print(f"{name}: done {spent}, {len(running) + len(waiting)} left", flush=True)
     if failed:
         raise LipoError(f"failed: {', '.join(failed)}", f"see above and {logs}; the same command continues")
+
+
+def _one_share(jobs: int) -> dict[str, str]:
+    """Threads for one of several trainings; those that wait for each other's cores slow a small model down."""
+    cores = len(os.sched_getaffinity(0))
+    return {"OMP_NUM_THREADS": str(max(1, cores // jobs)), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
 
 def _tail(log: Path) -> str:
