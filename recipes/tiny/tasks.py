@@ -3,7 +3,8 @@
 Every worked answer first reads the image, then reasons, then re-checks itself ``rechecks`` times, as reasoning
 models do. A *slip* is one misread symbol from which the rest follows consistently; the supervised base learns its
 rate, so that it errs at temperature 1 and reinforcement learning has something to improve. A re-check finds a slip with
-probability ``FIND_RATE`` and then goes on with what is right: thinking longer pays as long as the first reading errs.
+probability ``FIND_RATE`` and then works it out anew: thinking longer pays as long as the first reading errs. A re-check
+that finds nothing says so and changes nothing, as most re-checks of large models do: it costs tokens, not accuracy.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from recipes.tiny.images import CELL, WIDTH, draw_bars, draw_text
 
 CODE_ALPHABET = "ABCDEFHKLMNPRTUXY2345789"
 BAR_NAMES = "ABCD"
+_VERBS = {"+": "add", "-": "subtract"}
 MAX_RECHECKS = 3
 FIND_RATE = 0.5
 """Probability that a re-check finds a slip; it never spoils what is right."""
@@ -71,6 +73,16 @@ def read_again(
     return readings
 
 
+def _think(
+    first: str, readings: list[_Reading], openings: tuple[str, ...], redo: Callable[[_Reading], str], nothing: str
+) -> str:
+    """Go on after the ``first`` lines: each re-check opens, then works out what it reads anew, or finds ``nothing``."""
+    thought = first
+    for before, seen, opening in zip(readings, readings[1:], openings, strict=False):
+        thought += opening + (nothing if seen == before else redo(seen))
+    return thought
+
+
 def _slip_digit(digit: int, rng: random.Random, low: int = 0) -> int:
     return rng.choice([d for d in range(low, 10) if d != digit])
 
@@ -96,21 +108,25 @@ def _misread_number(a: int, b: int, op: str, slip: random.Random) -> tuple[int, 
 
 def _work_arithmetic(a: int, b: int, op: str, rechecks: int, slip: random.Random | None) -> str:
     readings = read_again((a, b), lambda rng: _misread_number(a, b, op, rng), rechecks, slip)
+
+    def redo(reading: tuple[int, int]) -> str:
+        steps, answer = _arithmetic_steps(*reading, op)
+        return f"{reading[0]}{op}{reading[1]}. the ones and then the tens: {steps}. so it is {answer}"
+
+    steps, answer = _arithmetic_steps(*readings[0], op)
+    first = f"{readings[0][0]}{op}{readings[0][1]}: {steps}" + (
+        f". so i think the answer is {answer}" if rechecks else ""
+    )
     openings = (
-        "",
         ". wait, let me check it again. first i read the image: ",
         ". but let me verify this step by step. in the image i see ",
         ". hmm, let me be sure and do it once more: ",
     )
-    thought = answer = ""
-    for n, (first, second) in enumerate(readings):
-        steps, answer = _arithmetic_steps(first, second, op)
-        if n == 0:
-            thought = f"{first}{op}{second}: {steps}"
-            thought += f". so i think the answer is {answer}" if rechecks else ""
-        else:
-            thought += f"{openings[n]}{first}{op}{second}. the ones and then the tens: {steps}. so it is {answer}"
-    return _respond(thought, answer)
+    nothing = (
+        "the first number and the second number, and it is what i read. "
+        f"i {_VERBS[op]} the ones and then the tens once more, and it is the answer"
+    )
+    return _respond(_think(first, readings, openings, redo, nothing), _arithmetic_steps(*readings[-1], op)[1])
 
 
 def _column_layout(a: int, b: int, op: str, rng: random.Random) -> list[str]:
@@ -155,23 +171,28 @@ def _chart_step(values: list[int], i: int, j: int, op: str) -> tuple[str, str]:
 
 
 def _work_chart(values: list[int], i: int, j: int, op: str, rechecks: int, slip: random.Random | None) -> str:
+    readings = read_again(values, lambda rng: _misread_bar(values, i, j, rng), rechecks, slip)
+
+    def bars(seen: list[int]) -> str:
+        return " ".join(f"{name}={value}" for name, value in zip(BAR_NAMES, seen, strict=True))
+
+    def redo(seen: list[int]) -> str:
+        step, answer = _chart_step(seen, i, j, op)
+        two = f"the bar {BAR_NAMES[i]} is {seen[i]} and the bar {BAR_NAMES[j]} is {seen[j]}"
+        return f"{bars(seen)}. {two}: {step}. so it is {answer}"
+
+    step, answer = _chart_step(readings[0], i, j, op)
+    first = f"{bars(readings[0])}: {step}" + (f". so i think the answer is {answer}" if rechecks else "")
     openings = (
-        "",
         ". wait, let me check it again. first i look at the bars: ",
         ". but let me verify this step by step. in the chart i see ",
         ". hmm, let me be sure and do it once more: ",
     )
-    thought = answer = ""
-    for n, seen in enumerate(read_again(values, lambda rng: _misread_bar(values, i, j, rng), rechecks, slip)):
-        reading = " ".join(f"{name}={value}" for name, value in zip(BAR_NAMES, seen, strict=True))
-        step, answer = _chart_step(seen, i, j, op)
-        if n == 0:
-            thought = f"{reading}: {step}"
-            thought += f". so i think the answer is {answer}" if rechecks else ""
-        else:
-            bars = f"the bar {BAR_NAMES[i]} is {seen[i]} and the bar {BAR_NAMES[j]} is {seen[j]}"
-            thought += f"{openings[n]}{reading}. {bars}: {step}. so it is {answer}"
-    return _respond(thought, answer)
+    nothing = (
+        "the first bar, the second bar, the third bar and the fourth bar, and it is what i read. "
+        f"i {_VERBS[op]} once more, and it is the answer"
+    )
+    return _respond(_think(first, readings, openings, redo, nothing), _chart_step(readings[-1], i, j, op)[1])
 
 
 def _make_chart(rng: random.Random) -> tuple[str, Callable[[random.Random], Sample]]:
@@ -201,23 +222,24 @@ def _misread_code(code: str, slip: random.Random) -> str:
 
 
 def _work_code(code: str, rechecks: int, slip: random.Random | None) -> str:
+    places = ("first", "second", "third", "fourth", "fifth", "sixth")
+    readings = read_again(code, lambda rng: _misread_code(code, rng), rechecks, slip)
+
+    def redo(seen: str) -> str:
+        spelled = ", ".join(f"the {place} is {c}" for place, c in zip(places, seen, strict=False))
+        return f"{' '.join(seen)}. {spelled}. so it is {seen}"
+
+    first = " ".join(readings[0]) + (f". so i think the text is {readings[0]}" if rechecks else "")
     openings = (
-        "",
         ". wait, let me check it again. first i look at the letters in the image: ",
         ". but let me verify this step by step. in the image i see ",
         ". hmm, let me be sure and read it once more: ",
     )
-    places = ("first", "second", "third", "fourth", "fifth", "sixth")
-    readings = read_again(code, lambda rng: _misread_code(code, rng), rechecks, slip)
-    thought = ""
-    for n, seen in enumerate(readings):
-        spaced = " ".join(seen)
-        if n == 0:
-            thought = spaced + (f". so i think the text is {seen}" if rechecks else "")
-        else:
-            spelled = ", ".join(f"the {place} is {c}" for place, c in zip(places, seen, strict=False))
-            thought += f"{openings[n]}{spaced}. {spelled}. so it is {seen}"
-    return _respond(thought, readings[-1])
+    nothing = (
+        "the first letters and then the second letters, and it is what i read. "
+        "i check the code step by step, and it is the text"
+    )
+    return _respond(_think(first, readings, openings, redo, nothing), readings[-1])
 
 
 def _code_layout(code: str, rng: random.Random) -> list[str]:

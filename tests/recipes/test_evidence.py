@@ -54,9 +54,9 @@ def test_every_study_is_on_a_page():
 
 
 def test_what_is_said_of_the_base():
-    assert (SLIP_RATE, FIND_RATE, RECHECK_SHARES[0], MAX_RECHECKS) == (0.3, 0.5, 0.25, 3)
+    assert (SLIP_RATE, FIND_RATE, RECHECK_SHARES[0], MAX_RECHECKS) == (0.3, 0.5, 0.15, 3)
     assert "In three of ten worked answers" in PAGE and "with\nprobability one half" in PAGE
-    assert "A quarter of the\nworked answers" in PAGE
+    assert "Fifteen in a\nhundred of the worked answers" in PAGE
 
 
 def test_what_is_said_of_the_shortest_answers():

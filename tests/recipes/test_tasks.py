@@ -64,6 +64,20 @@ def test_each_recheck_finds_half_of_the_slips(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_only_a_recheck_that_finds_a_slip_works_anything_out_again(task):
+    found = 0
+    for seed in range(60):
+        sample = make_sample(task, "train", seed)
+        rechecks = sample.work(3, None).partition(". wait, ")[2].partition("</think>")[0]
+        assert rechecks and not re.search("[0-9A-Z]", rechecks), "nothing of the image is named again"
+        response = sample.work(3, random.Random(seed))
+        right = response.endswith(f"boxed{{{sample.answer}}}")
+        found += response.count(". so it is ")
+        assert response.count(". so it is ") <= right
+    assert 40 <= found < 60
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_slips_make_most_answers_wrong(task):
     wrong = 0
     for seed in range(100):
