@@ -16,6 +16,9 @@ from lipo.groups import Groups, pick
 EPSILON = 1e-6
 """Added to σ before dividing, as in verl's own GRPO."""
 
+_ROUNDING = 1e-9
+"""An advantage nearer to 0 than this is 0, up to rounding."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RuleConfig:
@@ -203,7 +206,7 @@ def _common(rollouts: Rollouts, advantages: Tensor) -> dict[str, Tensor]:
         "wrong_length": mean_where(rollouts.lengths, ~correct),
         "all_correct_groups": (right == groups.count).double().mean(),
         "all_wrong_groups": (right == 0).double().mean(),
-        "correct_negative": mean_where((advantages < 0).double(), correct),
+        "correct_negative": mean_where((advantages < -_ROUNDING).double(), correct),
     }
 
 

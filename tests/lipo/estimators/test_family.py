@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lipo.common import LipoError, reference_table
@@ -71,6 +71,7 @@ def test_rows_without_tokens_get_zero_and_disturb_nobody(rule, rows):
 @rules
 @settings(max_examples=15)
 @given(rows=rows_)
+@example(rows=[(0, 7, 0.7), (0, 20, 0.7), (0, 35, 0.0), (0, 35, 0.0), (0, 39, 0.7), (0, 44, 0.7)])
 def test_a_penalty_enters_the_baseline(rule, rows):
     """A penalty common to all responses changes nothing, and counts once where it differs."""
     common = estimate(rule, rows, penalty=[-0.25] * len(rows), normalize_by_std=False)
