@@ -10,13 +10,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lipo.common import LipoError, atomic_write, only_one
+from lipo.common import atomic_write, only_one
 from lipo.common.storage import require_local
 from lipo.sft.preflight import steps_per_epoch
 from lipo.training.environment import program_environment
 from lipo.training.export import export_model
 from lipo.training.metrics import next_attempt, read_steps
-from lipo.training.program import last_step, reporter, run_program
+from lipo.training.program import last_step, reporter, require_saved, run_program
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,10 @@ def train(
         planned = planned_steps(config)
         if last_step(directory) < planned:
             _run_verl(_with_room(config, planned), directory, on_step, on_wait)
-        if (done := last_step(directory)) < planned:
-            log = directory / "log.txt"
-            raise LipoError(f"verl ended, with step {done} of {planned} as the last that it saved", f"see {log}")
+        done = require_saved(directory, planned)
         if not export:
             return None
-        source = directory / f"global_step_{last_step(directory)}" / "huggingface"
+        source = directory / f"global_step_{done}" / "huggingface"
         return export_model(source, directory / "config.yaml", Path(export))
 
 

@@ -86,6 +86,24 @@ def last_step(directory: Path) -> int:
     return int(marker.read_text(encoding="utf-8")) if marker.is_file() else 0
 
 
+def require_saved(directory: Path, planned: int, advice: str = "") -> int:
+    """Step of the newest whole checkpoint, which has to be the last one: an earlier model is not the finished one.
+
+    Args:
+        directory: Of the run.
+        planned: Number of the last step; 0 where only verl knows it.
+        advice: What to do besides reading the log.
+
+    Raises:
+        LipoError: The checkpoint is of an earlier step.
+    """
+    if (done := last_step(directory)) < planned:
+        raise LipoError(
+            f"verl ended, with step {done} of {planned} as the last that it saved", f"see {directory}/log.txt{advice}"
+        )
+    return done
+
+
 def _last_error(log: Path, offset: int) -> str:
     with log.open("rb") as file:
         file.seek(offset)

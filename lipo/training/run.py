@@ -8,12 +8,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from lipo.common import LipoError, atomic_write, only_one
+from lipo.common import atomic_write, only_one
 from lipo.common.storage import require_local
 from lipo.training.environment import join_cluster, on_loopback, training_environment
 from lipo.training.export import export_model
 from lipo.training.metrics import StepMetrics, next_attempt, read_history
-from lipo.training.program import last_step, reporter, run_program
+from lipo.training.program import last_step, reporter, require_saved, run_program
 
 
 def train(
@@ -61,11 +61,8 @@ def _train_and_export(
         _run_verl(config, directory, on_step, on_wait)
     if not export:
         return None
-    if (done := last_step(directory)) < planned:
-        raise LipoError(
-            f"verl ended, with step {done} of {planned} as the last that it saved",
-            f"see {directory}/log.txt; trainer.save_freq has to be positive and trainer.total_epochs to suffice",
-        )
+    advice = "; trainer.save_freq has to be positive and trainer.total_epochs to suffice"
+    done = require_saved(directory, planned, advice)
     source = directory / f"global_step_{done}" / "actor" / "huggingface"
     return export_model(source, directory / "config.yaml", Path(export))
 
