@@ -81,8 +81,14 @@ def test_studies_that_share_trainings_train_alike():
     shared = set(load("lengths.yaml").overrides)
     for name in STUDIES:
         study = load(name)
-        if study.trainings and study.tasks != ["mixture"]:
+        if study.trainings and study.tasks != ["mixture"] and name != "dapo.yaml":
             assert set(study.overrides) - {"algorithm.adv_estimator=lipo"} == shared, name
+
+
+def test_lipo_in_the_recipe_of_dapo_differs_in_the_estimator_alone():
+    study, lengths = load("dapo.yaml"), load("lengths.yaml")
+    assert {*study.overrides, *study.methods["dapo"]} == {*lengths.overrides, *lengths.methods["dapo"]}
+    assert study.methods["dapo_lipo"] == lengths.methods["lipo"]
 
 
 def test_the_family_is_complete():

@@ -52,16 +52,25 @@ def write_answers(study, method, seed, accuracy, tokens, task="math"):
 
 
 def write_training(study, run, tokens):
-    """Two steps, in the first of which three of four rollouts are right, one of them without the format."""
+    """Two steps of two prompts, in the first of which three of four rollouts are right, one without the format.
+
+    In the second, dynamic sampling drops three prompts.
+    """
     directory = training_directory(study, run)
     (directory / "metrics").mkdir(parents=True)
     (directory / "rollouts").mkdir()
     with (directory / "metrics/attempt-0001.jsonl").open("w") as file:
         for step, scores in ((1, (1.0, 1.0, 0.9, 0.85)), (2, (1.0, 0.1, 0.0, 0.1))):
             data = {"critic/score/mean": sum(scores) / 4, "response_length/mean": float(tokens)}
+            if step == 2:
+                data["training/filter_groups/evicted_samples"] = 2.0
+                data["training/filter_groups/discarded_surplus_samples"] = 1.0
             file.write(json.dumps({"step": step, "data": data}) + "\n")
-            rows = "".join(json.dumps({"score": np.float32(score).item()}) + "\n" for score in scores)
-            (directory / f"rollouts/{step}.jsonl").write_text(rows)
+            rows = [
+                {"score": np.float32(score).item(), "uid": f"prompt-{i // 2}_{i % 2}_0"}
+                for i, score in enumerate(scores)
+            ]
+            (directory / f"rollouts/{step}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def complete(study):
@@ -100,10 +109,16 @@ def test_figures(results):
     assert not base["no_worse"]
     assert base["accuracy"]["low"] < base["accuracy"]["value"] < base["accuracy"]["high"]
     assert "token_ratio" not in results["tasks"]["math"]["grpo"]
-    assert results["curves"]["math-lipo-2"][0] == {"step": 1, "tokens": 20.0, "score": 0.9375, "accuracy": 0.75}
-    assert results["curves"]["math-lipo-2"][1]["accuracy"] == 0.25
+    first, second = results["curves"]["math-lipo-2"]
+    assert first == {"step": 1, "tokens": 20.0, "score": 0.9375, "accuracy": 0.75, "responses": 4.0}
+    assert (second["accuracy"], second["responses"]) == (0.25, 10.0)
     figure = {"value": 15.0, "low": 10.0, "high": 20.0}
-    assert results["training"]["math"]["lipo"] == {"last": figure, "all": figure, "half": None}
+    assert results["training"]["math"]["lipo"] == {
+        "last": figure,
+        "all": figure,
+        "half": None,
+        "responses": {"value": 7.0, "low": 7.0, "high": 7.0},
+    }
     assert json.loads(json.dumps(results)) == results
 
 

@@ -22,6 +22,9 @@ LAST_STEPS = 10
 SMOOTH = 5
 """Steps whose mean is taken as the tokens at one step."""
 
+# Of dynamic sampling: prompts whose responses are all alike, and those that came after the batch was full.
+_DROPPED = ("evicted", "discarded_surplus")
+
 # 0.9 for a right answer that breaks the format; at most 0.85 for a wrong one (a code with one error in six).
 _RIGHT = 0.875
 
@@ -55,7 +58,7 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
     Returns:
         Plain data: ``tasks`` → method → figures, with :data:`ALL` last where there are several; ``verdicts`` → task →
         list; ``training`` → task → method → tokens of the last and of all
-        steps, and when they are halved; ``curves`` → run → steps.
+        steps, when they are halved, and responses per step; ``curves`` → run → steps.
     """
     methods = (*untrained(study), *study.methods)
     scores = {
@@ -82,7 +85,7 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
 def _read(study: Study, directory: Path, method: str, task: str) -> np.ndarray:
     """What is measured of every held-out item, (items, measures), averaged over an item's responses."""
     file = directory / "scores" / method / f"{task}.jsonl"
-    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    rows = _rollouts(file)
     if len(rows) != study.test_items * study.samples:
         raise LipoError(f"{file} has {len(rows)} rows", "run the study to its end first")
     keys = ["correct" if name == "accuracy" else name for name in measures(study)]
@@ -141,14 +144,18 @@ def _on_front(points: np.ndarray) -> np.ndarray:
 
 
 def _curve(study: Study, run: Run) -> list[dict[str, float]]:
-    """Mean response tokens, reward, accuracy, and of video reflections, of every training step."""
+    """Mean response tokens, reward, accuracy, responses sampled, and of video reflections, of every training step."""
     directory, curve = training_directory(study, run), []
     for entry in read_history(directory / "metrics"):
+        rows = _rollouts(directory / "rollouts" / f"{entry.step}.jsonl")
+        prompts = len({row["uid"].rsplit("_", 2)[0] for row in rows})  # <prompt>_<response>_<turn>
+        dropped = sum(entry.values.get(f"training/filter_groups/{kind}_samples", 0.0) for kind in _DROPPED)
         step = {
             "step": entry.step,
             "tokens": entry.response_length,
             "score": entry.score,
-            "accuracy": _rollout_accuracy(directory / "rollouts" / f"{entry.step}.jsonl"),
+            "accuracy": sum(row["score"] > _RIGHT for row in rows) / len(rows),
+            "responses": len(rows) * (prompts + dropped) / prompts,
         }
         if "reflections" in measures(study):
             step["reflections"] = entry.values["reward/reflections"]
@@ -156,32 +163,36 @@ def _curve(study: Study, run: Run) -> list[dict[str, float]]:
     return curve
 
 
-def _rollout_accuracy(file: Path) -> float:
-    scores = [json.loads(line)["score"] for line in file.read_text("utf-8").splitlines()]
-    return sum(score > _RIGHT for score in scores) / len(scores)
+def _rollouts(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
 def _training_tokens(
     study: Study, task: str, curves: dict[str, list[dict[str, float]]]
 ) -> dict[str, dict[str, dict[str, float] | None]]:
-    """Of a training's mean response tokens: the last steps, all steps, and the step at which they are halved.
+    """Of a training's mean response tokens: the last steps, all steps, the step at which they are halved.
 
-    Each is the mean and range over seeds; null where a seed's tokens are never halved.
+    And how many responses a step samples, with those that dynamic sampling drops. Each is the mean and range over
+    seeds; null where a seed's tokens are never halved.
     """
 
-    def over_seeds(figure: Callable[[np.ndarray], float | None], method: str) -> dict[str, float] | None:
-        tokens = [np.array([s["tokens"] for s in curves[Run(task, method, seed).name]]) for seed in study.seeds]
-        found = [value for value in map(figure, tokens) if value is not None]
+    def over_seeds(figure: Callable[[np.ndarray], float | None], key: str, method: str) -> dict[str, float] | None:
+        values = [np.array([s[key] for s in curves[Run(task, method, seed).name]]) for seed in study.seeds]
+        found = [value for value in map(figure, values) if value is not None]
         if len(found) < len(study.seeds):
             return None
         return {"value": float(np.mean(found)), "low": min(found), "high": max(found)}
 
-    figures: dict[str, Callable[[np.ndarray], float | None]] = {
-        "last": lambda tokens: float(tokens[-LAST_STEPS:].mean()),
-        "all": lambda tokens: float(tokens.mean()),
-        "half": _halved,
+    figures: dict[str, tuple[Callable[[np.ndarray], float | None], str]] = {
+        "last": (lambda tokens: float(tokens[-LAST_STEPS:].mean()), "tokens"),
+        "all": (lambda tokens: float(tokens.mean()), "tokens"),
+        "half": (_halved, "tokens"),
+        "responses": (lambda responses: float(responses.mean()), "responses"),
     }
-    return {method: {name: over_seeds(figure, method) for name, figure in figures.items()} for method in study.methods}
+    return {
+        method: {name: over_seeds(figure, key, method) for name, (figure, key) in figures.items()}
+        for method in study.methods
+    }
 
 
 def _halved(tokens: np.ndarray) -> float | None:

@@ -69,13 +69,14 @@ def verdicts(results: dict[str, Any], tasks: list[str] | None = None) -> str:
 
 
 def training_tokens(results: dict[str, Any]) -> str:
-    """Mean response tokens of the last ten training steps and of all, and when they are halved; with the range."""
-    head = ["task", "method", "tokens, last ten steps", "tokens, all steps", "halved at step"]
+    """Mean response tokens of the last ten training steps and of all, when they are halved, and responses per step."""
+    head = ["task", "method", "tokens, last ten steps", "tokens, all steps", "halved at step", "responses per step"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for task, methods in results["training"].items():
         for method, figures in methods.items():
             halved = number(figures["half"], 0) if figures["half"] else "never"
-            lines.append(f"| {task} | `{method}` | {number(figures['last'])} | {number(figures['all'])} | {halved} |")
+            tokens = f"{number(figures['last'])} | {number(figures['all'])} | {halved}"
+            lines.append(f"| {task} | `{method}` | {tokens} | {number(figures['responses'], 0)} |")
     return "\n".join([*lines, ""])
 
 
