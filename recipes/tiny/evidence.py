@@ -76,6 +76,7 @@ KINDS: Mapping[str, Callable[[Results], str]] = {
     "training": render.training_tokens,
     "front": _front,
     "scales": merges.by_scale,
+    "untuned": merges.untuned_table,
     "made": render.made_with,
 }
 """What a block can show, and ``picture``."""

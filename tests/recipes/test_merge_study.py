@@ -10,7 +10,7 @@ from recipes.tiny.merge_study.__main__ import run
 from recipes.tiny.merge_study.collect import collect
 from recipes.tiny.merge_study.config import MergeStudy, check
 from recipes.tiny.merge_study.render import markdown, picture
-from recipes.tiny.merge_study.runs import choose_scales, compared, measure, read_scores
+from recipes.tiny.merge_study.runs import choose_scales, compared, measure, merge_all, read_scores
 from recipes.tiny.study.provenance import provenance
 
 TASKS = ["math", "ocr"]
@@ -58,6 +58,9 @@ def test_scales_are_chosen_on_validation_items(study):
     models = compared(study, 1, {"mean": 1.0, "ties": 0.5})
     assert models["merged_ties"] == study.out / "merged/1/merged_ties-0.5"
     assert models["math_expert"] == f"{study.out}/experts/math-1"
+    # By default both have 1, which is the chosen one of mean.
+    assert models["merged_ties-default"] == study.out / "merged/1/merged_ties-1"
+    assert "merged_mean-default" not in models
 
 
 @pytest.fixture
@@ -67,6 +70,7 @@ def results(study):
             write_scores(study, "test", seed, label, right, tokens)
         write_scores(study, "test", seed, "merged_mean", 7, 30)
         write_scores(study, "test", seed, "merged_ties", 7 + seed, 20)
+        write_scores(study, "test", seed, "merged_mean-default", 6, 25)
         for label, ratio in (("mean-0.5", 0.3), ("ties-1", 1.25), ("ties-0.5", 0.75)):
             manifest = study.out / f"merged/{seed}/merged_{label}/manifest.json"
             manifest.parent.mkdir(parents=True)
@@ -74,6 +78,7 @@ def results(study):
         for method in ("mean", "ties"):
             for scale, right in ((0.5, 5), (1, 5 + seed)):
                 write_scores(study, "validation", seed, f"merged_{method}-{scale}", right, 10 * seed)
+    write_scores(study, "test", 2, "merged_ties-default", 4, 15)
     described = provenance("recipes.tiny.merge_study", Path("merging.yaml"), [], study)
     scales = {1: {"mean": 0.5, "ties": 1.0}, 2: {"mean": 0.5, "ties": 0.5}}
     measured = {seed: measure(study, seed, chosen) for seed, chosen in scales.items()}
@@ -101,6 +106,27 @@ def test_figures(results):
     assert json.loads(json.dumps(results)) == results
 
 
+def test_figures_without_a_chosen_scale(results):
+    untuned = results["untuned"]
+    assert untuned["scales"] == {"mean": 1.0, "ties": 1.0}
+    # The first seed chose the default.
+    assert untuned["models"]["ties"]["average"]["accuracy"]["value"] == pytest.approx((0.8 + 0.4) / 2)
+    assert untuned["models"]["ties"]["average"]["difference"]["value"] == pytest.approx(0.0)
+    assert untuned["models"]["mean"]["math"]["tokens"]["value"] == pytest.approx(25)
+    (verdict,) = untuned["verdicts"]
+    assert (verdict["method"], verdict["other"], verdict["better"]) == ("ties", "mean", False)
+    assert verdict["accuracy_difference"]["value"] == pytest.approx(0.0)
+
+
+def test_a_merge_with_the_default_scale_is_made_where_it_is_not_on_offer(study, monkeypatch):
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.lipo", lambda *_: None)
+    study = dataclasses.replace(study, scales=[0.5], methods=study.methods | {"sum": {"method": "task_arithmetic"}})
+    made = merge_all(study, 1)
+    assert sorted(made) == [
+        f"merged_{name}" for name in ("mean-0.5", "mean-1", "sum-0.3", "sum-0.5", "ties-0.5", "ties-1")
+    ]
+
+
 def test_table_and_picture_come_from_the_json_alone(results):
     page = markdown(results)
     table = page.splitlines()
@@ -114,6 +140,8 @@ def test_table_and_picture_come_from_the_json_alone(results):
     (line,) = [line for line in table if "against math expert" in line]
     assert "math: accuracy +5.0 (" in line and "tokens -33 % (-33 to -33)" in line and line.endswith(": not inferior.")
     assert "| `ties` | 50.0 % · 15 | 65.0 % · 15 |" in page
+    assert "| average tokens | scale | ties is better by |" in page
+    assert "| `mean` | 60.0 % · 25 | 60.0 % · 25 | 60.0 % (" in page and "| 1 | +0.0 (" in page
     assert "seeds 1, 2" in page
     assert picture(results) == picture(results)
     assert all(np.isfinite(results["models"][m]["average"]["accuracy"]["value"]) for m in results["models"])

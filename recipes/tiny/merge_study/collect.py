@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from recipes.tiny.merge_study.config import MergeStudy, expert
-from recipes.tiny.merge_study.runs import label_of, labels
+from recipes.tiny.merge_study.runs import default_scales, label_of, labels, untuned
 from recipes.tiny.study.bootstrap import interval, resample
 from recipes.tiny.study.config import BASE
 
@@ -25,11 +25,13 @@ def collect(study: MergeStudy, measured: Mapping[int, Mapping[str, Any]]) -> dic
 
     Returns:
         Plain data: ``scales``, ``norm_ratios``, ``validation``, ``verdicts``, and ``models`` → task or ``average`` →
-        figures; ``difference`` is the accuracy less the reference's.
+        figures; ``difference`` is the accuracy less the reference's. ``untuned`` has ``scales``, ``models`` and
+        ``verdicts`` of the methods alone, each with its default scale.
     """
     seeds = [measured[seed] for seed in study.seeds]
     scores = {label: np.array([seed["test"][label] for seed in seeds]) for label in labels(study)}
     reference = scores[label_of(study.reference)]
+    defaults = {name: np.array([seed["test"][untuned(name)] for seed in seeds]) for name in study.methods}
     return {
         "scales": {name: [seed["scales"][name] for seed in seeds] for name in study.methods},
         "norm_ratios": {name: [seed["norm_ratios"][name] for seed in seeds] for name in study.methods},
@@ -39,6 +41,11 @@ def collect(study: MergeStudy, measured: Mapping[int, Mapping[str, Any]]) -> dic
         },
         "models": {label: _figures(study, array, reference) for label, array in scores.items()},
         "verdicts": _verdicts(study, scores) if study.subject else [],
+        "untuned": {
+            "scales": default_scales(study),
+            "models": {name: _figures(study, array, defaults[study.reference]) for name, array in defaults.items()},
+            "verdicts": _verdicts_on_average(study, defaults, str) if study.subject else [],
+        },
     }
 
 
@@ -52,27 +59,42 @@ def _by_scale(study: MergeStudy, means: np.ndarray) -> list[dict[str, float]]:
 
 def _verdicts(study: MergeStudy, scores: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """The subject against every other method and model on average, and against each expert on the expert's task."""
-    ours = scores[label_of(str(study.subject))]
-    others = [BASE, *study.others, *(label_of(name) for name in study.methods if name != study.subject)]
-    pairs = [(other, AVERAGE, ours.mean(1), scores[other].mean(1)) for other in others]
-    pairs += [(expert(task), task, ours[:, i], scores[expert(task)][:, i]) for i, task in enumerate(study.tasks)]
-    verdicts = []
-    for other, task, mine, theirs in pairs:
-        drawn, point = resample(mine) - resample(theirs), (mine - theirs).mean((0, 1))
-        ratio = resample(mine)[:, 1] / resample(theirs)[:, 1]
-        difference = interval(point[0], drawn[:, 0])
-        verdicts.append(
-            {
-                "method": label_of(str(study.subject)),
-                "other": other,
-                "task": task,
-                "accuracy_difference": difference,
-                "token_ratio": interval(mine[..., 1].mean() / theirs[..., 1].mean(), ratio),
-                "no_worse": difference["low"] >= -study.margin,
-                "better": difference["low"] > 0,
-            }
-        )
-    return verdicts
+    method = label_of(str(study.subject))
+    return [
+        *_verdicts_on_average(study, scores, label_of, (BASE, *study.others)),
+        *(
+            _verdict(study, (method, expert(task)), task, scores[method][:, i], scores[expert(task)][:, i])
+            for i, task in enumerate(study.tasks)
+        ),
+    ]
+
+
+def _verdicts_on_average(
+    study: MergeStudy, scores: Mapping[str, np.ndarray], label: Callable[[str], str], models: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The subject against ``models`` and every other method, over all tasks."""
+    method = label(str(study.subject))
+    others = [*models, *(label(name) for name in study.methods if name != study.subject)]
+    ours = scores[method].mean(1)
+    return [_verdict(study, (method, other), AVERAGE, ours, scores[other].mean(1)) for other in others]
+
+
+def _verdict(
+    study: MergeStudy, names: tuple[str, str], task: str, mine: np.ndarray, theirs: np.ndarray
+) -> dict[str, Any]:
+    """One model against another, from (seeds, items, 2) each."""
+    mine_drawn, theirs_drawn = resample(mine), resample(theirs)
+    difference = interval((mine - theirs)[..., 0].mean(), mine_drawn[:, 0] - theirs_drawn[:, 0])
+    ratio = interval(mine[..., 1].mean() / theirs[..., 1].mean(), mine_drawn[:, 1] / theirs_drawn[:, 1])
+    return {
+        "method": names[0],
+        "other": names[1],
+        "task": task,
+        "accuracy_difference": difference,
+        "token_ratio": ratio,
+        "no_worse": difference["low"] >= -study.margin,
+        "better": difference["low"] > 0,
+    }
 
 
 def _figures(study: MergeStudy, ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:

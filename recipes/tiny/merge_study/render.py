@@ -13,7 +13,8 @@ from recipes.tiny.study.render import change, made_with, number, points, share
 
 def markdown(results: dict[str, Any]) -> str:
     """Tables, verdicts, and what they were made with."""
-    return "\n".join([table(results), verdicts(results), by_scale(results), made_with(results)])
+    parts = [table(results), verdicts(results), untuned_table(results), by_scale(results), made_with(results)]
+    return "\n".join(parts)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -25,8 +26,7 @@ def table(results: dict[str, Any]) -> str:
     head.append("‖τ_m‖ / mean ‖τ‖")
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for label, figures in results["models"].items():
-        cells = [_name(label, results)]
-        cells += [f"{100 * figures[t]['accuracy']['value']:.1f} % · {figures[t]['tokens']['value']:.0f}" for t in tasks]
+        cells = [_name(label, results), *_by_task(figures, tasks)]
         average = figures[AVERAGE]
         cells += [share(average["accuracy"]), number(average["tokens"])]
         method = names.get(label)
@@ -38,6 +38,29 @@ def table(results: dict[str, Any]) -> str:
             cells.append(f"{statistics.median(results['norm_ratios'][method]):.2f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def untuned_table(results: dict[str, Any]) -> str:
+    """A row per method with its default scale: by task, on average, and the subject's advantage, if there is one."""
+    study, untuned = results["study"], results["untuned"]
+    against = {verdict["other"]: verdict for verdict in untuned["verdicts"]}
+    head = ["no scale chosen", *study["tasks"], "average accuracy", "average tokens", "scale"]
+    head += [f"{study['subject']} is better by"] if against else []
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name, figures in untuned["models"].items():
+        average = figures[AVERAGE]
+        cells = [f"`{name}`", *_by_task(figures, study["tasks"]), share(average["accuracy"]), number(average["tokens"])]
+        cells.append(f"{untuned['scales'][name]:g}")
+        if against:
+            cells.append(points(against[name]["accuracy_difference"]) if name in against else "–")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _by_task(figures: dict[str, Any], tasks: list[str]) -> list[str]:
+    return [
+        f"{100 * figures[task]['accuracy']['value']:.1f} % · {figures[task]['tokens']['value']:.0f}" for task in tasks
+    ]
 
 
 def verdicts(results: dict[str, Any]) -> str:

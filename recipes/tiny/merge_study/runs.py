@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lipo.common import LipoError, atomic_write
+from merge.methods import get_method
 from recipes.tiny.merge_study.config import MergeStudy, expert
 from recipes.tiny.study.commands import lipo, python
 from recipes.tiny.study.config import BASE
@@ -21,6 +22,19 @@ def label_of(method: str, scale: float | None = None) -> str:
     return f"merged_{method}" if scale is None else f"merged_{method}-{scale:g}"
 
 
+def untuned(method: str) -> str:
+    """Label of a method's merge with the scale that ``lipo merge`` takes by default."""
+    return f"{label_of(method)}-default"
+
+
+def default_scales(study: MergeStudy) -> dict[str, float]:
+    """The scale of every method that a user gets who chooses none."""
+    return {
+        name: float(get_method(options["method"]).parse_options({}, f"methods.{name}").scale)
+        for name, options in study.methods.items()
+    }
+
+
 def make_data(study: MergeStudy) -> None:
     """Write the items; the three splits share no content."""
     sizes = (f"--validation={study.validation_items}", f"--test={study.test_items}")
@@ -28,15 +42,15 @@ def make_data(study: MergeStudy) -> None:
 
 
 def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
-    """Merge with every method and scale.
+    """Merge with every method and scale, the method's default among them.
 
     Returns:
         Label ``<method>-<scale>`` → directory.
     """
     experts = {task: study.experts.format(task=task, seed=seed) for task in study.tasks}
-    models = {}
+    models, defaults = {}, default_scales(study)
     for name, options in study.methods.items():
-        for scale in study.scales:
+        for scale in dict.fromkeys((*study.scales, defaults[name])):
             label = label_of(name, scale)
             models[label] = study.out / "merged" / str(seed) / label
             recipe = {
@@ -81,12 +95,14 @@ def choose_scales(study: MergeStudy, seed: int) -> dict[str, float]:
 
 
 def compared(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[str, str | Path]:
-    """Models of the comparison: experts, others, and of every method the merge with the chosen scale."""
+    """Models of the comparison: experts, others, and of every method the merges with the chosen and default scale."""
     merged = study.out / "merged" / str(seed)
+    defaults = {name: scale for name, scale in default_scales(study).items() if scale != scales[name]}
     return (
         {expert(task): study.experts.format(task=task, seed=seed) for task in study.tasks}
         | {name: pattern.format(task="", seed=seed) for name, pattern in study.others.items()}
         | {label_of(name): merged / label_of(name, scale) for name, scale in scales.items()}
+        | {untuned(name): merged / label_of(name, scale) for name, scale in defaults.items()}
     )
 
 
@@ -106,8 +122,12 @@ def measure(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[s
 
     Returns:
         Plain data: ``scales``, ``norm_ratios``, ``validation`` (method → scale → accuracy and tokens) and ``test``
-        (label → task → item → accuracy and tokens).
+        (label → task → item → accuracy and tokens); of a method whose default scale was chosen, both labels have the
+        same answers.
     """
+    evaluated = compared(study, seed, scales)
+    answered = {label: label for label in labels(study)}
+    answered |= {untuned(name): untuned(name) if untuned(name) in evaluated else label_of(name) for name in scales}
     return {
         "scales": dict(scales),
         "norm_ratios": {name: norm_ratio(study, seed, name, scales[name]) for name in study.methods},
@@ -118,12 +138,14 @@ def measure(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[s
             ]
             for name in study.methods
         },
-        "test": {label: read_scores(study, "test", seed, label).round(6).tolist() for label in labels(study)},
+        "test": {
+            label: read_scores(study, "test", seed, source).round(6).tolist() for label, source in answered.items()
+        },
     }
 
 
 def labels(study: MergeStudy) -> list[str]:
-    """Labels of all models that are compared on held-out items."""
+    """Labels of the models that are compared on held-out items, of every method the one with the chosen scale."""
     return [BASE, *(expert(task) for task in study.tasks), *study.others, *map(label_of, study.methods)]
 
 
