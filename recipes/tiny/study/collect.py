@@ -85,7 +85,7 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
 def _read(study: Study, directory: Path, method: str, task: str) -> np.ndarray:
     """What is measured of every held-out item, (items, measures), averaged over an item's responses."""
     file = directory / "scores" / method / f"{task}.jsonl"
-    rows = _rollouts(file)
+    rows = _json_lines(file)
     if len(rows) != study.test_items * study.samples:
         raise LipoError(f"{file} has {len(rows)} rows", "run the study to its end first")
     keys = ["correct" if name == "accuracy" else name for name in measures(study)]
@@ -147,7 +147,7 @@ def _curve(study: Study, run: Run) -> list[dict[str, float]]:
     """Mean response tokens, reward, accuracy, responses sampled, and of video reflections, of every training step."""
     directory, curve = training_directory(study, run), []
     for entry in read_history(directory / "metrics"):
-        rows = _rollouts(directory / "rollouts" / f"{entry.step}.jsonl")
+        rows = _json_lines(directory / "rollouts" / f"{entry.step}.jsonl")
         prompts = len({row["uid"].rsplit("_", 2)[0] for row in rows})  # <prompt>_<response>_<turn>
         dropped = sum(entry.values.get(f"training/filter_groups/{kind}_samples", 0.0) for kind in _DROPPED)
         step = {
@@ -163,7 +163,7 @@ def _curve(study: Study, run: Run) -> list[dict[str, float]]:
     return curve
 
 
-def _rollouts(file: Path) -> list[dict[str, Any]]:
+def _json_lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
