@@ -44,7 +44,7 @@ class LipoConfig(RuleConfig):
     )
     weight_advantage: bool | str = option(
         True,
-        help="Multiply each advantage by its weight: true, false, or only where it is positive.",
+        help="Multiply each advantage by its weight: true, false, or only where it is positive (and no weights in μ and σ).",
         choices=(True, False, "positive"),
     )
 
@@ -66,7 +66,9 @@ def lipo(rollouts: Rollouts, config: LipoConfig) -> Estimate:
     Our choices where the paper is silent: the gate on correctness (without it a group of wrong answers would be
     rewarded for brevity alone), comparing all pairs (with neighbours only, the boost is not monotone in length),
     f(L) = ½(1 + cos(π L/L_max)), s = L_opt and the normalisation of the weighted statistics. With the leading w_i the
-    advantages of a group sum to 0, as in GRPO. Rewards that differ by ξ up to float32 rounding are not similar.
+    advantages of a group sum to 0, as in GRPO, and none exceeds √n for n responses. Without it there is no bound: far
+    from L_opt a response adds next to nothing to σ. So ``weight_advantage=positive`` takes μ and σ without weights,
+    which bounds it by √(n − 1). Rewards that differ by ξ up to float32 rounding are not similar.
 
     Statistics besides the common ones: ``optimal_length`` (mean L_opt), ``boosted`` (share of rows), ``mean_weight``.
     """
@@ -79,8 +81,11 @@ def lipo(rollouts: Rollouts, config: LipoConfig) -> Estimate:
     distance = (lengths - optimum).abs()
     scale = optimum if config.length_scale is None else config.length_scale
     weights = torch.exp(-distance / scale)
-    # μ and σ do not change with a common factor; this one keeps Σ w from underflowing when s is small.
-    relative = torch.exp(-(distance - groups.min(distance)) / scale)
+    if config.weight_advantage == "positive":
+        relative = None
+    else:
+        # μ and σ do not change with a common factor; this one keeps Σ w from underflowing when s is small.
+        relative = torch.exp(-(distance - groups.min(distance)) / scale)
     advantages = shaped - groups.mean(shaped, relative)
     if rollouts.normalize_by_std:
         advantages = advantages / (groups.std(shaped, relative) + EPSILON)

@@ -146,11 +146,17 @@ def test_the_weight_in_the_statistics_only():
     rewards = torch.tensor(boosted(1, MIXED, [1, 1, 0, 1, 0, 1, 0, 0]), dtype=torch.float64)
     mean = (weight * rewards).sum() / weight.sum()
     plain = (rewards - mean) / ((weight * (rewards - mean) ** 2).sum() / weight.sum()).sqrt()
-    found = {name: advantages(name, MIXED).advantages for name in ("lipo", "weight_statistics_only", "weight_positive")}
+    found = {name: advantages(name, MIXED).advantages for name in ("lipo", "weight_statistics_only")}
     assert found["weight_statistics_only"].tolist() == pytest.approx(plain.tolist(), abs=1e-5)
     assert found["lipo"].tolist() == pytest.approx((weight * plain).tolist(), abs=1e-5)
-    positive = torch.where(plain > 0, weight * plain, plain)
-    assert found["weight_positive"].tolist() == pytest.approx(positive.tolist(), abs=1e-5)
+
+
+def test_the_weight_on_positive_advantages_only():
+    weight = torch.exp(-(torch.tensor(LENGTHS, dtype=torch.float64) - 250).abs() / 250)
+    rewards = torch.tensor(boosted(1, MIXED, [1, 1, 0, 1, 0, 1, 0, 0]), dtype=torch.float64)
+    plain = (rewards - rewards.mean()) / rewards.std(correction=0)
+    expected = torch.where(plain > 0, weight * plain, plain)
+    assert advantages("weight_positive", MIXED).advantages.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["ablation.yaml", "ablation_ocr.yaml"])

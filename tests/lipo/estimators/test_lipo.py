@@ -63,9 +63,10 @@ def reference(rows, config, normalize_by_std=True):
         n = len(ordered)
         optimum = max(2 * ordered[0], (ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
         weight = {i: math.exp(-abs(rows[i][1] - optimum) / (config.length_scale or optimum)) for i in members}
-        total = sum(weight.values())
-        mean = sum(weight[i] * shaped[i] for i in members) / total
-        deviation = math.sqrt(sum(weight[i] * (shaped[i] - mean) ** 2 for i in members) / total)
+        counted = dict.fromkeys(members, 1.0) if config.weight_advantage == "positive" else weight
+        total = sum(counted.values())
+        mean = sum(counted[i] * shaped[i] for i in members) / total
+        deviation = math.sqrt(sum(counted[i] * (shaped[i] - mean) ** 2 for i in members) / total)
         for i in members:
             value = shaped[i] - mean
             if normalize_by_std:
@@ -267,11 +268,26 @@ def test_rewards_exactly_the_threshold_apart_are_not_similar():
 
 
 def test_only_positive_advantages_are_weighted():
-    plain = one_group(MIXED, LENGTHS, LipoConfig(max_length=1024, weight_advantage=False)).advantages
-    full = one_group(MIXED, LENGTHS, LipoConfig(max_length=1024)).advantages
+    """R_adj as in the worked example; its plain mean is 1.0781, its plain deviation 0.8844."""
+    rewards = [1.985, 1.9665, 0, 1.8705, 0, 1.8028, 1, 0]
+    weights = [0.5066, 0.5945, 1, 0.9608, 1, 0.8187, 1, 1]
+    expected = [w * (reward - 1.0781) / 0.8844 for w, reward in zip(weights, rewards, strict=True)]
     positive = one_group(MIXED, LENGTHS, LipoConfig(max_length=1024, weight_advantage="positive")).advantages
-    assert torch.equal(positive, torch.where(plain > 0, full, plain))
-    assert plain[7].item() == pytest.approx(-1.1074 / 0.8870, abs=2e-4)
+    assert positive.tolist() == pytest.approx(expected, abs=2e-4)
+
+
+@given(rows_of(continuous), st.sampled_from([True, "positive"]), st.sampled_from([None, 1.0]))
+def test_no_advantage_exceeds_the_root_of_the_group(rows, weight, scale):
+    config = LipoConfig(max_length=60, weight_advantage=weight, length_scale=scale)
+    result = estimate(rows, config).advantages.tolist()
+    for (group, _, _), advantage in zip(rows, result, strict=True):
+        assert abs(advantage) <= math.sqrt(sum(name == group for name, _, _ in rows)) + 1e-6
+
+
+def test_with_weighted_statistics_alone_an_advantage_has_no_bound():
+    """One over-long wrong response among right ones of equal reward hardly counts in σ."""
+    config = LipoConfig(max_length=1024, boost=0, weight_advantage=False)
+    assert one_group([1, 1, 1, 0], [20, 20, 20, 600], config).advantages.min() < -100
 
 
 @given(rows_of(binary), st.floats(-1, 1))
