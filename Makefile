@@ -31,6 +31,8 @@ ifdef QUICK
 	$(STUDY)/quick.yaml $(STUDY_JOBS)
 else
 	$(STUDY)/lengths.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
+	$(STUDY)/lengths_decay.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
+	$(STUDY)/weights_ocr.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/dapo.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/family.yaml $(STUDY_JOBS)
 	$(STUDY)/ablation.yaml $(STUDY_SEEDS) $(STUDY_JOBS)

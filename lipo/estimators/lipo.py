@@ -44,7 +44,7 @@ class LipoConfig(RuleConfig):
     )
     weight_advantage: bool | str = option(
         True,
-        help="Multiply each advantage by its weight: true, false, or only where it is positive (and no weights in μ and σ).",
+        help="Multiply each advantage by its weight: true, false, or only where it is positive (μ and σ then without).",
         choices=(True, False, "positive"),
     )
 
@@ -81,14 +81,12 @@ def lipo(rollouts: Rollouts, config: LipoConfig) -> Estimate:
     distance = (lengths - optimum).abs()
     scale = optimum if config.length_scale is None else config.length_scale
     weights = torch.exp(-distance / scale)
-    if config.weight_advantage == "positive":
-        relative = None
-    else:
-        # μ and σ do not change with a common factor; this one keeps Σ w from underflowing when s is small.
-        relative = torch.exp(-(distance - groups.min(distance)) / scale)
-    advantages = shaped - groups.mean(shaped, relative)
+    # μ and σ do not change with a common factor; this one keeps Σ w from underflowing when s is small.
+    relative = torch.exp(-(distance - groups.min(distance)) / scale)
+    counted = None if config.weight_advantage == "positive" else relative
+    advantages = shaped - groups.mean(shaped, counted)
     if rollouts.normalize_by_std:
-        advantages = advantages / (groups.std(shaped, relative) + EPSILON)
+        advantages = advantages / (groups.std(shaped, counted) + EPSILON)
     if config.weight_advantage == "positive":
         advantages = torch.where(advantages > 0, weights * advantages, advantages)
     elif config.weight_advantage:

@@ -90,6 +90,7 @@ def test_make_reproduce_runs_every_study():
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
 CELL = {"accuracy": FIGURE, "tokens": FIGURE, "on_front": True, "front_share": 0.75}
 SPAN = {"value": 12.0, "low": 11.0, "high": 13.0}
+NEVER = {"value": 0.0, "low": 0.0, "high": 0.0}
 VERSUS = {"accuracy_difference": FIGURE, "token_ratio": FIGURE, "no_worse": True}
 RESULTS = {
     "command": "python -m recipes.tiny.study x.yaml",
@@ -101,8 +102,14 @@ RESULTS = {
     "verdicts": {"math": [{"method": "lipo", "other": "grpo"} | VERSUS], "all tasks": []},
     "training": {
         "math": {
-            "grpo": {"last": FIGURE, "all": FIGURE | {"value": 0.55}, "half": None, "responses": SPAN},
-            "lipo": {"last": FIGURE, "all": FIGURE, "half": SPAN, "responses": {"value": 64, "low": 64, "high": 64}},
+            "grpo": {
+                "last": FIGURE,
+                "all": FIGURE | {"value": 0.55},
+                "half": None,
+                "cut_off": FIGURE,
+                "responses": SPAN,
+            },
+            "lipo": {"last": FIGURE, "all": FIGURE, "half": SPAN, "cut_off": NEVER, "responses": SPAN},
         }
     },
     "curves": {},
@@ -132,8 +139,8 @@ def test_what_a_block_shows(tmp_path):
     assert shown(tmp_path, "verdicts").startswith("- math: `lipo` ends 50 % below `grpo` in tokens (40 to 60)")
     assert "`grpo` (0.5 tokens, 50.0 %, in 75 % of" in shown(tmp_path, "front")
     training = shown(tmp_path, "training")
-    assert "| math | `grpo` | 0.5 (0.4 – 0.6) | 0.6 (0.4 – 0.6) | never | 12 (11 – 13) |" in training
-    assert "| math | `lipo` | 0.5 (0.4 – 0.6) | 0.5 (0.4 – 0.6) | 12 (11 – 13) | 64 (64 – 64) |" in training
+    assert "`grpo` | 0.5 (0.4 – 0.6) | 0.6 (0.4 – 0.6) | never | 50.0 % (40.0 – 60.0) | 12 (11 – 13) |" in training
+    assert "`lipo` | 0.5 (0.4 – 0.6) | 0.5 (0.4 – 0.6) | 12 (11 – 13) | 0.0 % (0.0 – 0.0) | 12 (11 – 13) |" in training
     assert shown(tmp_path, "picture") == "![Length in training](results/lengths.svg)"
     assert shown(tmp_path, "picture", "README.md") == "![Length in training](docs/results/lengths.svg)"
     assert "seeds 4; 10 held-out items" in shown(tmp_path, "made")

@@ -78,10 +78,11 @@ def test_every_training_is_one_that_verl_would_start(name, method):
 
 
 def test_studies_that_share_trainings_train_alike():
-    shared = set(load("lengths.yaml").overrides)
+    owners = {study.out: study for study in map(load, STUDIES)}
     for name in STUDIES:
         study = load(name)
         if study.trainings and study.tasks != ["mixture"] and name != "dapo.yaml":
+            shared = set(owners[study.trainings].overrides)
             assert set(study.overrides) - {"algorithm.adv_estimator=lipo"} == shared, name
 
 
@@ -280,3 +281,21 @@ def test_amm_without_its_parts_is_wudi():
     assert not torch.allclose(amm(base, experts, AmmOptions())[0], plain, atol=1e-4)
     with_beta = amm(base, experts, AmmOptions(**{k: v for k, v in options["no_projection"].items() if k != "method"}))
     assert not torch.allclose(with_beta[0], plain, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "changed"),
+    [
+        ("lipo", {"boost": 0.25, "weight_advantage": "positive"}),
+        ("weight_all", {"boost": 0.25}),
+        ("no_weight", {"boost": 0.25, "length_scale": 1e9}),
+        ("gamma_1", {"boost": 1.0, "weight_advantage": "positive"}),
+    ],
+)
+def test_weights_and_boosts_on_codes(method, changed):
+    _, options = options_of("weights_ocr.yaml", method)
+    assert options == RULES["lipo"].config(max_length=288, correct_threshold=0.95, **changed)
+
+
+def test_lipo_of_the_weights_is_that_of_the_decayed_lengths():
+    assert composed("weights_ocr.yaml", "lipo") == composed("lengths_decay.yaml", "lipo")

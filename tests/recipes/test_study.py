@@ -62,6 +62,8 @@ def write_training(study, run, tokens):
     with (directory / "metrics/attempt-0001.jsonl").open("w") as file:
         for step, scores in ((1, (1.0, 1.0, 0.9, 0.85)), (2, (1.0, 0.1, 0.0, 0.1))):
             data = {"critic/score/mean": sum(scores) / 4, "response_length/mean": float(tokens)}
+            # In the second step the longest response, one of four, is no longer than it may be.
+            data |= {"response_length/clip_ratio": 0.25, "response_length/max": 288.0 if step == 1 else 100.0}
             if step == 2:
                 data["training/filter_groups/evicted_samples"] = 2.0
                 data["training/filter_groups/discarded_surplus_samples"] = 1.0
@@ -110,13 +112,14 @@ def test_figures(results):
     assert base["accuracy"]["low"] < base["accuracy"]["value"] < base["accuracy"]["high"]
     assert "token_ratio" not in results["tasks"]["math"]["grpo"]
     first, second = results["curves"]["math-lipo-2"]
-    assert first == {"step": 1, "tokens": 20.0, "score": 0.9375, "accuracy": 0.75, "responses": 4.0}
-    assert (second["accuracy"], second["responses"]) == (0.25, 10.0)
+    assert first == {"step": 1, "tokens": 20.0, "score": 0.9375, "accuracy": 0.75, "cut_off": 0.25, "responses": 4.0}
+    assert (second["accuracy"], second["cut_off"], second["responses"]) == (0.25, 0.0, 10.0)
     figure = {"value": 15.0, "low": 10.0, "high": 20.0}
     assert results["training"]["math"]["lipo"] == {
         "last": figure,
         "all": figure,
         "half": None,
+        "cut_off": {"value": 0.125, "low": 0.125, "high": 0.125},
         "responses": {"value": 7.0, "low": 7.0, "high": 7.0},
     }
     assert json.loads(json.dumps(results)) == results

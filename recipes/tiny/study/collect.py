@@ -12,7 +12,7 @@ import numpy as np
 from lipo.common import LipoError
 from lipo.training import read_history
 from recipes.tiny.study.bootstrap import interval, resample
-from recipes.tiny.study.config import Run, Study, measures, parts, untrained
+from recipes.tiny.study.config import Run, Study, measures, parts, response_limit, untrained
 from recipes.tiny.study.runs import answers_directory, training_directory
 
 ALL = "all tasks"
@@ -58,7 +58,7 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
     Returns:
         Plain data: ``tasks`` → method → figures, with :data:`ALL` last where there are several; ``verdicts`` → task →
         list; ``training`` → task → method → tokens of the last and of all
-        steps, when they are halved, and responses per step; ``curves`` → run → steps.
+        steps, when they are halved, the share cut off and responses per step; ``curves`` → run → steps.
     """
     methods = (*untrained(study), *study.methods)
     scores = {
@@ -136,7 +136,8 @@ def _on_front(points: np.ndarray) -> np.ndarray:
     Returns:
         (models, draws) bool.
     """
-    accuracy, tokens = points[..., 0], points[..., 1]
+    # The order in which a processor adds must not decide between equals.
+    accuracy, tokens = points[..., 0].round(9), points[..., 1].round(9)
     no_worse = (accuracy >= accuracy[:, None]) & (tokens <= tokens[:, None])
     better = (accuracy > accuracy[:, None]) | (tokens < tokens[:, None])
     dominated: np.ndarray = np.any(no_worse & better, axis=1)
@@ -144,7 +145,7 @@ def _on_front(points: np.ndarray) -> np.ndarray:
 
 
 def _curve(study: Study, run: Run) -> list[dict[str, float]]:
-    """Mean response tokens, reward, accuracy, responses sampled, and of video reflections, of every training step."""
+    """Mean response tokens, reward, accuracy, share cut off, responses sampled, reflections (video), of every step."""
     directory, curve = training_directory(study, run), []
     for entry in read_history(directory / "metrics"):
         rows = _json_lines(directory / "rollouts" / f"{entry.step}.jsonl")
@@ -155,12 +156,18 @@ def _curve(study: Study, run: Run) -> list[dict[str, float]]:
             "tokens": entry.response_length,
             "score": entry.score,
             "accuracy": sum(row["score"] > _RIGHT for row in rows) / len(rows),
+            "cut_off": _cut_off(entry.values, response_limit(run.task)),
             "responses": len(rows) * (prompts + dropped) / prompts,
         }
         if "reflections" in measures(study):
             step["reflections"] = entry.values["reward/reflections"]
         curve.append(step)
     return curve
+
+
+def _cut_off(values: Mapping[str, float], limit: int) -> float:
+    """Share of the responses that end at the limit; verl's own ``clip_ratio`` is of those as long as the longest."""
+    return values["response_length/clip_ratio"] if values["response_length/max"] >= limit else 0.0
 
 
 def _json_lines(file: Path) -> list[dict[str, Any]]:
@@ -172,8 +179,8 @@ def _training_tokens(
 ) -> dict[str, dict[str, dict[str, float] | None]]:
     """Of a training's mean response tokens: the last steps, all steps, the step at which they are halved.
 
-    And how many responses a step samples, with those that dynamic sampling drops. Each is the mean and range over
-    seeds; null where a seed's tokens are never halved.
+    And the share of responses that are cut off in the last steps, and how many responses a step samples, with those
+    that dynamic sampling drops. Each is the mean and range over seeds; null where a seed's tokens are never halved.
     """
 
     def over_seeds(figure: Callable[[np.ndarray], float | None], key: str, method: str) -> dict[str, float] | None:
@@ -183,10 +190,14 @@ def _training_tokens(
             return None
         return {"value": float(np.mean(found)), "low": min(found), "high": max(found)}
 
+    def last(values: np.ndarray) -> float:
+        return float(values[-LAST_STEPS:].mean())
+
     figures: dict[str, tuple[Callable[[np.ndarray], float | None], str]] = {
-        "last": (lambda tokens: float(tokens[-LAST_STEPS:].mean()), "tokens"),
+        "last": (last, "tokens"),
         "all": (lambda tokens: float(tokens.mean()), "tokens"),
         "half": (_halved, "tokens"),
+        "cut_off": (last, "cut_off"),
         "responses": (lambda responses: float(responses.mean()), "responses"),
     }
     return {

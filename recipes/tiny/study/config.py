@@ -80,6 +80,11 @@ def parts(task: str) -> tuple[str, ...]:
     return PARTS if task == MIXTURE else (task,)
 
 
+def response_limit(task: str) -> int:
+    """Tokens that a response may have: ``data.max_response_length`` of the task's recipe."""
+    return 256 if task == VIDEO else 288
+
+
 def check(study: Study) -> list[Run]:
     """List the trainings: the first seed of every task before the second of any, the reference's first.
 

@@ -69,14 +69,23 @@ def verdicts(results: dict[str, Any], tasks: list[str] | None = None) -> str:
 
 
 def training_tokens(results: dict[str, Any]) -> str:
-    """Mean response tokens of the last ten training steps and of all, when they are halved, and responses per step."""
-    head = ["task", "method", "tokens, last ten steps", "tokens, all steps", "halved at step", "responses per step"]
+    """What :func:`recipes.tiny.study.collect.collect` gives under ``training``."""
+    head = [
+        "task",
+        "method",
+        "tokens, last ten steps",
+        "tokens, all steps",
+        "halved at step",
+        "cut off, last ten steps",
+        "responses per step",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for task, methods in results["training"].items():
         for method, figures in methods.items():
             halved = number(figures["half"], 0) if figures["half"] else "never"
             tokens = f"{number(figures['last'])} | {number(figures['all'])} | {halved}"
-            lines.append(f"| {task} | `{method}` | {tokens} | {number(figures['responses'], 0)} |")
+            rest = f"{share(figures['cut_off'])} | {number(figures['responses'], 0)}"
+            lines.append(f"| {task} | `{method}` | {tokens} | {rest} |")
     return "\n".join([*lines, ""])
 
 

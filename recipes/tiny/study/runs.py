@@ -9,7 +9,7 @@ from typing import Any
 
 from lipo.common import LipoError, atomic_write, sha256_file
 from recipes.tiny.study.commands import lipo, lipo_side_by_side, python
-from recipes.tiny.study.config import BASE, COLD_START, VIDEO, Run, Study, parts, untrained
+from recipes.tiny.study.config import BASE, COLD_START, VIDEO, Run, Study, parts, response_limit, untrained
 from recipes.tiny.study.kept import keep, kept
 from recipes.tiny.study.provenance import base_hash
 
@@ -146,15 +146,14 @@ def evaluate(study: Study, runs: list[Run], task: str, seed: int) -> None:
         for r in runs
         if (r.task, r.seed) == (task, seed) and r.method not in untrained(study)
     }
-    length, total = (256, 448) if task == VIDEO else (288, 384)
     recipe: dict[str, Any] = {
         "title": f"{study.title}: {task}, seed {seed}",
         "out": str(answers_directory(study, task, seed)),
         "baseline": BASE,
         "models": models,
         "benchmarks": {p: {"source": str(_file(study, p, "test")), "scorer": p} for p in parts(task)},
-        "sampling": {"temperature": 1.0, "max_tokens": length, "samples": study.samples, "seed": seed},
-        "engine": {"dtype": "float32", "max_model_len": total},
+        "sampling": {"temperature": 1.0, "max_tokens": response_limit(task), "samples": study.samples, "seed": seed},
+        "engine": {"dtype": "float32", "max_model_len": 448 if task == VIDEO else 384},
         "margin": study.margin,
     }
     file = study.out / f"eval-{task}-{seed}.yaml"
