@@ -287,8 +287,7 @@ def test_amm_without_its_parts_is_wudi():
     ("method", "changed"),
     [
         ("lipo", {"boost": 0.25, "weight_advantage": "positive"}),
-        ("weight_all", {"boost": 0.25}),
-        ("no_weight", {"boost": 0.25, "length_scale": 1e9}),
+        ("weight_all", {"boost": 0.25, "weight_advantage": True}),
         ("gamma_1", {"boost": 1.0, "weight_advantage": "positive"}),
     ],
 )
