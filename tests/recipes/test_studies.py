@@ -289,6 +289,7 @@ def test_amm_without_its_parts_is_wudi():
         ("lipo", {"boost": 0.25, "weight_advantage": "positive"}),
         ("weight_all", {"boost": 0.25, "weight_advantage": True}),
         ("gamma_1", {"boost": 1.0, "weight_advantage": "positive"}),
+        ("gamma_1_all", {"boost": 1.0, "weight_advantage": True}),
     ],
 )
 def test_weights_and_boosts_on_codes(method, changed):
