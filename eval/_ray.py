@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from eval._keys import vllm_version
 from eval.config import EngineConfig
 from lipo.common import LipoError
-from lipo.common.local_ray import on_loopback
+from lipo.common.local_ray import local_ray
 
 _LOCAL_OBJECT_STORE = 256 << 20
 """Bytes; holds only questions on their way to replicas."""
@@ -36,27 +36,18 @@ def ray_session(address: str | None, engine: EngineConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    try:
-        if address is not None:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        else:
-            with on_loopback():
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    num_cpus=count_replicas(engine, 0, count_cores(), local=True) * engine.threads,
-                    object_store_memory=_LOCAL_OBJECT_STORE,
-                    _node_ip_address="127.0.0.1",
-                )
-    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-        place = f"at '{address}'" if address else "on this machine"
-        raise LipoError(f"Ray does not start {place}: {error}", "check 'address', or run 'lipo doctor'") from error
-    try:
+    cpus = count_replicas(engine, 0, count_cores(), local=True) * engine.threads
+    with ExitStack() as stack:
+        try:
+            if address is not None:
+                stack.callback(ray.shutdown)
+                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+            else:
+                stack.enter_context(local_ray(cpus, _LOCAL_OBJECT_STORE))
+        except Exception as error:  # Ray raises bare Exceptions too.
+            place = f"at '{address}'" if address else "on this machine"
+            raise LipoError(f"Ray does not start {place}: {error}", "check 'address', or run 'lipo doctor'") from error
         yield
-    finally:
-        ray.shutdown()
 
 
 def use_cpu() -> bool:

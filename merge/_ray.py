@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import psutil
 import ray
 import torch
 from ray.exceptions import (
@@ -21,12 +20,11 @@ from ray.exceptions import (
 )
 
 from lipo.common import LipoError
-from lipo.common.local_ray import on_loopback, reach
+from lipo.common.local_ray import local_ray, reach
 from merge.executor import Task, dearest_last
 
 # A task that took its worker down three times will do so again.
 _RETRIES = 3
-_STARTS = 3
 # Tasks exchange paths and small records, never tensors.
 _OBJECT_STORE = 100 * 2**20
 
@@ -135,8 +133,9 @@ def joined(workers: int | None, address: str | None, device: str = "cpu") -> Ite
         if not ray.is_initialized():
             try:
                 if address == "local":
-                    _start_local(workers or os.cpu_count() or 1)
+                    stack.enter_context(local_ray(workers or os.cpu_count() or 1, _OBJECT_STORE))
                 else:
+                    stack.callback(ray.shutdown)
                     reach(address or "auto")
                     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:  # Ray raises bare Exceptions too.
@@ -144,34 +143,6 @@ def joined(workers: int | None, address: str | None, device: str = "cpu") -> Ite
                 raise LipoError(
                     f"Ray does not start {place}: {error}", "check 'address', or run 'lipo doctor'"
                 ) from error
-            stack.callback(ray.shutdown)
         pool = RayPool(workers, device)
         stack.callback(pool.close)
         yield pool
-
-
-def _start_local(cpus: int) -> None:
-    """Start a Ray for this process alone; try again where its processes needed more than Ray's 30 s to come up."""
-    ours = set(psutil.Process().children(recursive=True))
-    for attempt in range(_STARTS):
-        try:
-            # "local": a RAY_ADDRESS in the environment must not lend this merge to somebody's cluster.
-            with on_loopback():
-                ray.init(
-                    address="local",
-                    num_cpus=cpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=_OBJECT_STORE,
-                    _node_ip_address="127.0.0.1",
-                )
-            return
-        except Exception:
-            ray.shutdown()
-            # Ray forgets the processes of a start that failed.
-            for child in set(psutil.Process().children(recursive=True)) - ours:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    child.kill()
-            if attempt + 1 == _STARTS:
-                raise

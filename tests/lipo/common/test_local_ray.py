@@ -1,0 +1,40 @@
+"""A Ray of one process, and what is left of it."""
+
+import psutil
+import pytest
+import ray
+
+from lipo.common.local_ray import local_ray
+
+
+def test_nothing_is_left_even_of_agents_that_have_lost_their_raylet() -> None:
+    bystander = psutil.Popen(["sleep", "600"])
+    try:
+        with local_ray(num_cpus=1, object_store_memory=100 * 2**20):
+            assert ray.get(ray.remote(lambda: 7).remote(), timeout=60) == 7
+            family = set(psutil.Process().children(recursive=True)) - {bystander}
+            agents = [process for process in family if "Agent" in process.name()]
+            assert agents
+            for agent in agents:
+                agent.suspend()  # so that it cannot notice
+            next(process for process in family if process.name() == "raylet").kill()
+        assert not ray.is_initialized()
+        assert not [process for process in family if process.is_running() and process.status() != "zombie"]
+        assert bystander.is_running()
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_what_a_start_that_failed_has_left_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[psutil.Popen] = []
+
+    def start(**options: object) -> None:
+        started.append(psutil.Popen(["sleep", "600"]))
+        raise RuntimeError("the raylet took too long")
+
+    monkeypatch.setattr(ray, "init", start)
+    with pytest.raises(RuntimeError, match="too long"), local_ray(num_cpus=1, object_store_memory=100 * 2**20):
+        raise AssertionError("no Ray")
+    assert len(started) == 3
+    assert not any(process.is_running() for process in started)
