@@ -14,6 +14,7 @@ from merge.methods import get_method
 from recipes.tiny.merge_study.config import MergeStudy, expert
 from recipes.tiny.study.commands import lipo, python
 from recipes.tiny.study.config import BASE
+from recipes.tiny.study.files import read_rows
 from recipes.tiny.study.runs import MODEL
 
 
@@ -155,7 +156,7 @@ def read_scores(study: MergeStudy, split: str, seed: int, label: str) -> np.ndar
     tasks = np.zeros((len(study.tasks), items, 2))
     for place, task in zip(tasks, study.tasks, strict=True):
         file = _answers(study, split, seed) / "scores" / label / f"{task}.jsonl"
-        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        rows = read_rows(file)
         if len(rows) != items * samples:
             raise LipoError(f"{file} has {len(rows)} rows", "run the study to its end first")
         for row in rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from lipo.common import LipoError
 from lipo.training import read_history
 from recipes.tiny.study.bootstrap import interval, resample
 from recipes.tiny.study.config import Run, Study, measures, parts, response_limit, untrained
+from recipes.tiny.study.files import read_rows
 from recipes.tiny.study.runs import answers_directory, training_directory
 
 ALL = "all tasks"
@@ -85,7 +85,7 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
 def _read(study: Study, directory: Path, method: str, task: str) -> np.ndarray:
     """What is measured of every held-out item, (items, measures), averaged over an item's responses."""
     file = directory / "scores" / method / f"{task}.jsonl"
-    rows = _json_lines(file)
+    rows = read_rows(file)
     if len(rows) != study.test_items * study.samples:
         raise LipoError(f"{file} has {len(rows)} rows", "run the study to its end first")
     keys = ["correct" if name == "accuracy" else name for name in measures(study)]
@@ -148,7 +148,7 @@ def _curve(study: Study, run: Run) -> list[dict[str, float]]:
     """Mean response tokens, reward, accuracy, share cut off, responses sampled, reflections (video), of every step."""
     directory, curve = training_directory(study, run), []
     for entry in read_history(directory / "metrics"):
-        rows = _json_lines(directory / "rollouts" / f"{entry.step}.jsonl")
+        rows = read_rows(directory / "rollouts" / f"{entry.step}.jsonl")
         prompts = len({row["uid"].rsplit("_", 2)[0] for row in rows})  # <prompt>_<response>_<turn>
         dropped = sum(entry.values.get(f"training/filter_groups/{kind}_samples", 0.0) for kind in _DROPPED)
         step = {
@@ -168,10 +168,6 @@ def _curve(study: Study, run: Run) -> list[dict[str, float]]:
 def _cut_off(values: Mapping[str, float], limit: int) -> float:
     """Share of the responses that end at the limit; verl's own ``clip_ratio`` is of those as long as the longest."""
     return values["response_length/clip_ratio"] if values["response_length/max"] >= limit else 0.0
-
-
-def _json_lines(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
 def _training_tokens(

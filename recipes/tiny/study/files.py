@@ -1,4 +1,4 @@
-"""Files of results: figures as JSON; table and picture from the JSON alone."""
+"""Files of results: figures as JSON; table and picture from the JSON alone. And those that they come from."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import Any
 from lipo.common import LipoError, atomic_write
 
 Page = Callable[[dict[str, Any]], str]
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """Read a file with one JSON object per line: scores of ``lipo eval``, verl's rollouts."""
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
 def write_figures(stem: Path, figures: dict[str, Any]) -> None:
