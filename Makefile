@@ -31,7 +31,7 @@ ifdef QUICK
 	$(STUDY)/quick.yaml $(STUDY_JOBS)
 else
 	$(STUDY)/lengths.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/lengths_decay.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
+	$(STUDY)/lengths_constant.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/weights_ocr.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/dapo.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/family.yaml $(STUDY_JOBS)
@@ -51,7 +51,7 @@ lint: install
 
 test: lint
 	$(PY) -m pytest -m "not slow"
-	$(PY) -m pytest -m slow --durations=30
+	$(PY) -m pytest --durations=30 -m slow
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -9,10 +9,11 @@ from lipo.common.local_ray import local_ray
 
 def test_nothing_is_left_even_of_agents_that_have_lost_their_raylet() -> None:
     bystander = psutil.Popen(["sleep", "600"])
+    others = set(psutil.Process().children(recursive=True))
     try:
         with local_ray(num_cpus=1, object_store_memory=100 * 2**20):
             assert ray.get(ray.remote(lambda: 7).remote(), timeout=60) == 7
-            family = set(psutil.Process().children(recursive=True)) - {bystander}
+            family = set(psutil.Process().children(recursive=True)) - others
             agents = [process for process in family if "Agent" in process.name()]
             assert agents
             for agent in agents:
