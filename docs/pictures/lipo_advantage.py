@@ -1,4 +1,4 @@
-"""Draw LIPO's advantage against length: where it is not monotone, and what ``weight_advantage`` changes.
+"""Draw LIPO's advantage against length: where it is not monotone, and what the forms of its weight change.
 
 python docs/pictures/lipo_advantage.py [FILE.svg]
 """
@@ -17,7 +17,12 @@ from lipo.estimators.lipo import LipoConfig, lipo
 LENGTHS = torch.arange(50, 1001, 10)
 LIMIT = 1024
 # The curves lie on each other in part: the first is drawn wide.
-FORMS = {"true": (True, "#56B4E9", 3.5), "positive": ("positive", "#D55E00", 1.5), "false": (False, "#009E73", 1.5)}
+FORMS = {
+    "default": ({}, "#56B4E9", 3.5),
+    "weight_wrong=true": ({"weight_wrong": True}, "#CC79A7", 1.5),
+    "weight_advantage=positive": ({"weight_advantage": "positive"}, "#D55E00", 1.5),
+    "weight_advantage=false": ({"weight_advantage": False}, "#009E73", 1.5),
+}
 
 
 def draw(file: Path) -> None:
@@ -27,7 +32,7 @@ def draw(file: Path) -> None:
     figure = Figure(figsize=(9.2, 3.4), layout="constrained")
     right, both = figure.subplots(1, 2, sharey=True)
     for label, (form, colour, width) in FORMS.items():
-        config = LipoConfig(max_length=LIMIT, weight_advantage=form)
+        config = LipoConfig(max_length=LIMIT, **form)
         advantages = lipo(torch.ones(len(LENGTHS)), LENGTHS, groups, config).advantages
         right.plot(LENGTHS, advantages, color=colour, lw=width, label=label)
         advantages = lipo(mixed, LENGTHS, groups, config).advantages
@@ -40,7 +45,7 @@ def draw(file: Path) -> None:
         axis.set(title=title, xlabel="response length in tokens")
         axis.spines[["top", "right"]].set_visible(False)
     right.set_ylabel("advantage")
-    right.legend(title="weight_advantage", frameon=False)
+    right.legend(frameon=False)
     with matplotlib.rc_context({"svg.hashsalt": "lipo", "svg.fonttype": "none"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
 

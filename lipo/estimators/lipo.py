@@ -42,6 +42,9 @@ class LipoConfig(RuleConfig):
     length_scale: float | None = option(
         None, help="s: tokens from the optimum at which a response weighs 1/e; null: the optimal length.", minimum=1
     )
+    weight_wrong: bool = option(
+        False, help="Weigh wrong responses by their length, too; false: they weigh 1, so that no penalty fades."
+    )
     weight_advantage: bool | str = option(
         True,
         help="Multiply each advantage by its weight: true, false, or only where it is positive (μ and σ then without).",
@@ -58,17 +61,19 @@ def lipo(rollouts: Rollouts, config: LipoConfig) -> Estimate:
         boosted_i = correct_i and some j of the group has L_j > L_i and |R_j − R_i| < ξ
         R_adj,i   = R_i (1 + γ f(L_i)) if boosted_i else R_i
         L_opt     = max(2 min L, median L)
-        w_i       = exp(−|L_i − L_opt| / s)
+        w_i       = exp(−|L_i − L_opt| / s) if correct_i else 1
         μ         = Σ w R_adj / Σ w
         σ²        = Σ w (R_adj − μ)² / Σ w
         A_i       = w_i (R_adj,i − μ) / (σ + 1e-6)
 
     Our choices where the paper is silent: the gate on correctness (without it a group of wrong answers would be
     rewarded for brevity alone), comparing all pairs (with neighbours only, the boost is not monotone in length),
-    f(L) = ½(1 + cos(π L/L_max)), s = L_opt and the normalisation of the weighted statistics. With the leading w_i the
-    advantages of a group sum to 0, as in GRPO, and none exceeds √n for n responses. Without it there is no bound: far
-    from L_opt a response adds next to nothing to σ. So ``weight_advantage=positive`` takes μ and σ without weights,
-    which bounds it by √(n − 1). Rewards that differ by ξ up to float32 rounding are not similar.
+    f(L) = ½(1 + cos(π L/L_max)), s = L_opt, the normalisation of the weighted statistics, and that wrong responses
+    weigh 1: ``weight_wrong`` weighs them by their length, too, and then a response that runs into the limit is hardly
+    punished for it. With the leading w_i the advantages of a group sum to 0, as in GRPO, and none exceeds √n for n
+    responses. Without it there is no bound: far from L_opt a correct response adds next to nothing to σ. So
+    ``weight_advantage=positive`` takes μ and σ without weights, which bounds it by √(n − 1). Rewards that differ by ξ
+    up to float32 rounding are not similar.
 
     Statistics besides the common ones: ``optimal_length`` (mean L_opt), ``boosted`` (share of rows), ``mean_weight``.
     """
@@ -80,9 +85,12 @@ def lipo(rollouts: Rollouts, config: LipoConfig) -> Estimate:
     optimum = torch.maximum(2 * groups.min(lengths), groups.median(lengths))
     distance = (lengths - optimum).abs()
     scale = optimum if config.length_scale is None else config.length_scale
-    weights = torch.exp(-distance / scale)
+    exponents = distance / scale
+    if not config.weight_wrong:
+        exponents = torch.where(rollouts.correct, exponents, 0.0)
+    weights = torch.exp(-exponents)
     # μ and σ do not change with a common factor; this one keeps Σ w from underflowing when s is small.
-    relative = torch.exp(-(distance - groups.min(distance)) / scale)
+    relative = torch.exp(groups.min(exponents) - exponents)
     counted = None if config.weight_advantage == "positive" else relative
     advantages = shaped - groups.mean(shaped, counted)
     if rollouts.normalize_by_std:

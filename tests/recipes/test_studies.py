@@ -141,15 +141,23 @@ def test_without_the_weight_the_boosted_rewards_are_normalised_as_in_grpo():
     assert advantages("no_weight", MIXED).statistics["mean_weight"] == pytest.approx(1, abs=1e-6)
 
 
-def test_the_weight_in_the_statistics_only():
+def test_the_weight_of_right_responses_of_all_and_in_the_statistics_only():
     optimum = 250
-    weight = torch.exp(-(torch.tensor(LENGTHS, dtype=torch.float64) - optimum).abs() / optimum)
+    every = torch.exp(-(torch.tensor(LENGTHS, dtype=torch.float64) - optimum).abs() / optimum)
+    right = torch.where(torch.tensor(MIXED) > 0.5, every, 1.0)
     rewards = torch.tensor(boosted(1, MIXED, [1, 1, 0, 1, 0, 1, 0, 0]), dtype=torch.float64)
-    mean = (weight * rewards).sum() / weight.sum()
-    plain = (rewards - mean) / ((weight * (rewards - mean) ** 2).sum() / weight.sum()).sqrt()
-    found = {name: advantages(name, MIXED).advantages for name in ("lipo", "weight_statistics_only")}
-    assert found["weight_statistics_only"].tolist() == pytest.approx(plain.tolist(), abs=1e-5)
-    assert found["lipo"].tolist() == pytest.approx((weight * plain).tolist(), abs=1e-5)
+
+    def plain(weight):
+        mean = (weight * rewards).sum() / weight.sum()
+        return (rewards - mean) / ((weight * (rewards - mean) ** 2).sum() / weight.sum()).sqrt()
+
+    expected = {
+        "lipo": right * plain(right),
+        "weight_wrong": every * plain(every),
+        "weight_statistics_only": plain(right),
+    }
+    for name, values in expected.items():
+        assert advantages(name, MIXED).advantages.tolist() == pytest.approx(values.tolist(), abs=1e-5), name
 
 
 def test_the_weight_on_positive_advantages_only():
@@ -252,7 +260,7 @@ def test_the_cold_start_of_video_has_as_many_answers_as_its_recipe_says():
 def test_merge_studies_wait_for_their_experts(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # Where studies have run, the experts are there.
     study = load_yaml(MergeStudy, FOLDER / name)
-    with pytest.raises(LipoError, match="no model in runs/studies/lengths/models/math-lipo-1"):
+    with pytest.raises(LipoError, match="no model in runs/studies/lengths_constant/models/math-lipo-1"):
         check_merges(study)
     for options in study.methods.values():
         method = get_method(options["method"])
@@ -286,16 +294,19 @@ def test_amm_without_its_parts_is_wudi():
 @pytest.mark.parametrize(
     ("method", "changed"),
     [
-        ("lipo", {"boost": 0.25, "weight_advantage": "positive"}),
-        ("weight_all", {"boost": 0.25, "weight_advantage": True}),
-        ("gamma_1", {"boost": 1.0, "weight_advantage": "positive"}),
-        ("gamma_1_all", {"boost": 1.0, "weight_advantage": True}),
+        ("weight_wrong", {}),
+        ("weight_positive", {"weight_advantage": "positive"}),
+        ("gamma_025", {"boost": 0.25}),
+        ("gamma_025_positive", {"boost": 0.25, "weight_advantage": "positive"}),
     ],
 )
 def test_weights_and_boosts_on_codes(method, changed):
     _, options = options_of("weights_ocr.yaml", method)
-    assert options == RULES["lipo"].config(max_length=288, correct_threshold=0.95, **changed)
+    assert options == RULES["lipo"].config(max_length=288, correct_threshold=0.95, weight_wrong=True, **changed)
 
 
-def test_lipo_of_the_weights_is_that_of_the_decayed_lengths():
-    assert composed("weights_ocr.yaml", "lipo") == composed("lengths_decay.yaml", "lipo")
+def test_the_learning_rate_falls_in_all_studies_but_one():
+    for name in STUDIES:
+        optimizers = [composed(name, method).actor_rollout_ref.actor.optim for method in load(name).methods]
+        kinds = {optimizer.lr_scheduler_type for optimizer in optimizers}
+        assert kinds == ({"constant"} if name == "lengths_constant.yaml" else {"cosine"}), name

@@ -11,6 +11,7 @@ from lipo.groups import group_ids
 
 LENGTHS = [80, 120, 200, 240, 260, 300, 420, 640]
 MIXED = [1, 1, 0, 1, 0, 1, 1, 0]
+WEIGHTS = [0.5066, 0.5945, 0.8187, 0.9608, 0.9608, 0.8187, 0.5066, 0.2101]
 
 lengths_ = st.integers(1, 60)
 binary = st.sampled_from([0.0, 1.0])
@@ -24,6 +25,7 @@ configs = st.builds(
     pairs=st.sampled_from(["all", "adjacent"]),
     decay=st.sampled_from(["cosine", "linear", "exponential"]),
     length_scale=st.sampled_from([None, 1.0, 25.0]),
+    weight_wrong=st.booleans(),
     weight_advantage=st.sampled_from([True, False, "positive"]),
 )
 
@@ -63,6 +65,8 @@ def reference(rows, config, normalize_by_std=True):
         n = len(ordered)
         optimum = max(2 * ordered[0], (ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
         weight = {i: math.exp(-abs(rows[i][1] - optimum) / (config.length_scale or optimum)) for i in members}
+        if not config.weight_wrong:
+            weight |= {i: 1.0 for i in members if rows[i][2] < config.correct_threshold}
         counted = dict.fromkeys(members, 1.0) if config.weight_advantage == "positive" else weight
         total = sum(counted.values())
         mean = sum(counted[i] * shaped[i] for i in members) / total
@@ -86,13 +90,28 @@ def reference(rows, config, normalize_by_std=True):
     ],
 )
 def test_worked_example(scores, pairs, expected):
-    result = one_group(scores, LENGTHS, LipoConfig(max_length=1024, pairs=pairs))
+    result = one_group(scores, LENGTHS, LipoConfig(max_length=1024, pairs=pairs, weight_wrong=True))
     assert result.advantages.tolist() == pytest.approx(expected, abs=6e-5)
+
+
+def test_wrong_responses_weigh_one():
+    """R_adj = 1.9850, 1.9665, 0, 1.8705, 0, 1.8028, 1, 0; Σ w = 6.3873, μ = 0.9322, σ = 0.9086."""
+    expected = [0.5870, 0.6767, -1.0260, 0.9921, -1.0260, 0.7844, 0.0378, -1.0260]
+    result = one_group(MIXED, LENGTHS, LipoConfig(max_length=1024))
+    assert result.advantages.tolist() == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_wrong_response_at_the_limit_is_punished_as_any_other():
+    lengths, scores = [30, 35, 40, 1024], [1, 1, 0, 0]
+    configs = [LipoConfig(max_length=1024, weight_wrong=weight) for weight in (False, True)]
+    plain, weighted = (one_group(scores, lengths, config).advantages for config in configs)
+    assert plain[3] == plain[2] < -0.5
+    assert weighted[2] < -0.5 and -1e-5 < weighted[3] < 0
 
 
 def test_statistics_of_the_worked_example():
     statistics = one_group(MIXED, LENGTHS, LipoConfig(max_length=640)).statistics
-    weights = [0.5066, 0.5945, 0.8187, 0.9608, 0.9608, 0.8187, 0.5066, 0.2101]
+    weights = [weight if score else 1 for weight, score in zip(WEIGHTS, MIXED, strict=True)]
     assert statistics == pytest.approx(
         {
             "optimal_length": 250,
@@ -102,7 +121,7 @@ def test_statistics_of_the_worked_example():
             "wrong_length": (200 + 260 + 640) / 3,
             "all_correct_groups": 0,
             "all_wrong_groups": 0,
-            "correct_negative": 1 / 5,
+            "correct_negative": 0,
             "truncation": 1 / 8,
         },
         abs=1e-4,
@@ -152,10 +171,20 @@ def test_advantages_of_a_group_sum_to_zero(rows, normalize):
 
 @given(st.lists(continuous, min_size=2, max_size=12), lengths_)
 def test_equal_lengths_give_grpo_up_to_a_factor(scores, length):
-    advantages = one_group(scores, [length] * len(scores), LipoConfig(max_length=60)).advantages
+    config = LipoConfig(max_length=60, weight_wrong=True)
+    advantages = one_group(scores, [length] * len(scores), config).advantages
     x = torch.tensor(scores).double()
     grpo = (x - x.mean()) / (x.std(unbiased=False) + 1e-6)
     assert advantages.tolist() == pytest.approx((math.exp(-0.5) * grpo).tolist(), abs=1e-7)
+
+
+@given(st.lists(binary, min_size=2, max_size=12), lengths_)
+def test_equal_lengths_and_right_or_wrong_give_grpo_up_to_a_factor(scores, length):
+    advantages = one_group(scores, [length] * len(scores), LipoConfig(max_length=60)).advantages
+    x = torch.tensor(scores).double()
+    factor = math.exp(-0.25) if 0 < sum(scores) < len(scores) else 1
+    grpo = (x - x.mean()) / (x.std(unbiased=False) + 1e-6)
+    assert advantages.tolist() == pytest.approx((factor * grpo).tolist(), abs=1e-5)
 
 
 @given(rows_of(continuous), st.sampled_from(["cosine", "linear", "exponential"]))
@@ -285,9 +314,9 @@ def test_no_advantage_exceeds_the_root_of_the_group(rows, weight, scale):
 
 
 def test_with_weighted_statistics_alone_an_advantage_has_no_bound():
-    """One over-long wrong response among right ones of equal reward hardly counts in σ."""
+    """One over-long response of a lower reward, but correct, hardly counts in σ."""
     config = LipoConfig(max_length=1024, boost=0, weight_advantage=False)
-    assert one_group([1, 1, 1, 0], [20, 20, 20, 600], config).advantages.min() < -100
+    assert one_group([1, 1, 1, 0.6], [20, 20, 20, 600], config).advantages.min() < -100
 
 
 @given(rows_of(binary), st.floats(-1, 1))
