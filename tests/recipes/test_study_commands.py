@@ -38,9 +38,15 @@ mine.unlink()
 
 def test_they_do_not_start_together(program, tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "_START_APART_SECONDS", 1.5)
-    code = "import time; print(time.monotonic()); time.sleep({})"
-    lipo_side_by_side({"a": (code.format(4),), "b": (code.format(0),), "c": (code.format(0),)}, 3, tmp_path)
-    a, b, c = (float((tmp_path / f"{name}.txt").read_text()) for name in "abc")
+    started, supervised = [], commands.supervised
+
+    def start(*arguments):
+        started.append(time.monotonic())
+        return supervised(*arguments)
+
+    monkeypatch.setattr(commands, "supervised", start)
+    lipo_side_by_side({"a": ("import time; time.sleep(4)",), "b": ("",), "c": ("",)}, 3, tmp_path)
+    a, b, c = started
     assert b - a > 1 and c - b > 1
 
 
