@@ -161,6 +161,7 @@ def make_experts(study):
             place = Path(study.experts.format(task=task, seed=seed))
             place.mkdir(parents=True)
             (place / "config.json").write_text("{}")
+            (place / "model.safetensors").write_text(f"{task} {seed}")
 
 
 @pytest.mark.parametrize(
@@ -205,3 +206,7 @@ def test_a_study_goes_on_on_another_machine(study, results, monkeypatch):
     assert {key: results[key] for key in both} == both
     with pytest.raises(LipoError, match=r"seed-1.json was measured with other settings \(scales\)"):
         run(dataclasses.replace(study, scales=[0.5]))
+    # An expert that was trained anew since.
+    (study.out / "experts" / "ocr-2" / "model.safetensors").write_text("another")
+    with pytest.raises(LipoError, match=r"seed-2.json was measured with other settings \(weights of ocr_expert\)"):
+        run(study)

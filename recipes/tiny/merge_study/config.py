@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lipo.common import LipoError, option
+from lipo.common import LipoError, option, sha256_file
 from recipes.tiny.study.provenance import base_hash
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -60,11 +60,8 @@ def check(study: MergeStudy, seeds: Sequence[int] | None = None) -> None:
         if "method" not in options or "scale" in options:
             raise LipoError(f"methods.{name} has no method, or a scale", "write method: NAME; scales are the study's")
     seeds = study.seeds if seeds is None else seeds
-    places = [(study.experts, task, seed) for task in study.tasks for seed in seeds]
-    places += [(pattern, "", seed) for pattern in study.others.values() for seed in seeds]
-    for pattern, task, seed in places:
-        place = Path(pattern.format(task=task, seed=seed))
-        if not (place / "config.json").is_file():
+    for place in (place for seed in seeds for place in given_models(study, seed).values()):
+        if not (Path(place) / "config.json").is_file():
             raise LipoError(f"no model in {place}", "train it first, see the head of the study's recipe")
 
 
@@ -73,13 +70,19 @@ def expert(task: str) -> str:
     return f"{task}_expert"
 
 
+def given_models(study: MergeStudy, seed: int) -> dict[str, str]:
+    """Label → directory of the models that a study takes as they are: the experts and others."""
+    experts = {expert(task): study.experts.format(task=task, seed=seed) for task in study.tasks}
+    return experts | {name: pattern.format(task="", seed=seed) for name, pattern in study.others.items()}
+
+
 def kept_file(study: MergeStudy, seed: int) -> Path:
     """Where the measurements of one seed are kept."""
     return study.results / f"seed-{seed}.json"
 
 
 def settings(study: MergeStudy, seed: int) -> dict[str, Any]:
-    """All that the measurements of one seed depend on, but for the experts, which a seed trains anew each time."""
+    """All that the measurements of one seed depend on; null for the weights of a model that is not on this machine."""
     return {
         "base": base_hash(),
         "seed": seed,
@@ -89,4 +92,10 @@ def settings(study: MergeStudy, seed: int) -> dict[str, Any]:
         "scales": study.scales,
         "items": [study.validation_items, study.test_items],
         "samples": study.samples,
+        **{f"weights of {label}": _weights(Path(place)) for label, place in given_models(study, seed).items()},
     }
+
+
+def _weights(model: Path) -> dict[str, str] | None:
+    """SHA-256 of a model's files of weights."""
+    return {file.name: sha256_file(file) for file in sorted(model.glob("*.safetensors"))} or None

@@ -7,8 +7,10 @@ from typing import Any
 
 from recipes.tiny.merge_study.collect import AVERAGE
 from recipes.tiny.merge_study.runs import label_of
-from recipes.tiny.study.picture import scatter, svg
+from recipes.tiny.study.picture import svg
 from recipes.tiny.study.render import change, made_with, number, points, share
+
+_COLOUR = "#0072B2"
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -93,11 +95,32 @@ def _name(label: str, results: dict[str, Any]) -> str:
 
 
 def picture(results: dict[str, Any]) -> str:
-    """Average accuracy against average tokens."""
+    """A row per model: average accuracy and tokens, of methods with the chosen and with the default scale."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    prefix = label_of("")
-    cells = {label.removeprefix(prefix): figures[AVERAGE] for label, figures in results["models"].items()}
-    scatter(figure.subplots(), cells, {})
+    labels = list(results["models"])
+    height = {label_of(name): row for row, name in enumerate(reversed(results["study"]["methods"]))}
+    height |= {label: len(height) + row for row, label in enumerate(reversed([x for x in labels if x not in height]))}
+    untuned = {label_of(name): figures for name, figures in results["untuned"]["models"].items()}
+    figure = Figure(figsize=(8, 1.2 + 0.3 * len(labels)), layout="constrained")
+    accuracy, tokens = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    for axis, key, factor in ((accuracy, "accuracy", 100), (tokens, "tokens", 1)):
+        for group, offset, face, name in (
+            (results["models"], 0.12, _COLOUR, "chosen"),
+            (untuned, -0.18, "w", "default"),
+        ):
+            cells = {height[label] + offset: figures[AVERAGE][key] for label, figures in group.items()}
+            values = [factor * cell["value"] for cell in cells.values()]
+            spread = [
+                [factor * (cell["value"] - cell["low"]) for cell in cells.values()],
+                [factor * (cell["high"] - cell["value"]) for cell in cells.values()],
+            ]
+            style = {"fmt": "o", "color": _COLOUR, "markerfacecolor": face, "ms": 4.5, "elinewidth": 0.9, "capsize": 2}
+            axis.errorbar(values, list(cells), xerr=spread, label=f"scale: {name}", **style)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="x", color="#dddddd", lw=0.6)
+    accuracy.set_yticks(list(height.values()), [label.removeprefix(label_of("")) for label in height], fontsize=8)
+    accuracy.set(xlabel="average accuracy, held-out (%)")
+    tokens.set(xlabel="mean response tokens, held-out", xlim=(0, None))
+    tokens.legend(frameon=False, fontsize=8)
     return svg(figure)

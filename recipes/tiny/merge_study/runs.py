@@ -11,7 +11,7 @@ import numpy as np
 
 from lipo.common import LipoError, atomic_write
 from merge.methods import get_method
-from recipes.tiny.merge_study.config import MergeStudy, expert
+from recipes.tiny.merge_study.config import MergeStudy, expert, given_models
 from recipes.tiny.study.commands import lipo, python
 from recipes.tiny.study.config import BASE
 from recipes.tiny.study.files import read_rows
@@ -100,8 +100,7 @@ def compared(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[
     merged = study.out / "merged" / str(seed)
     defaults = {name: scale for name, scale in default_scales(study).items() if scale != scales[name]}
     return (
-        {expert(task): study.experts.format(task=task, seed=seed) for task in study.tasks}
-        | {name: pattern.format(task="", seed=seed) for name, pattern in study.others.items()}
+        given_models(study, seed)
         | {label_of(name): merged / label_of(name, scale) for name, scale in scales.items()}
         | {untuned(name): merged / label_of(name, scale) for name, scale in defaults.items()}
     )

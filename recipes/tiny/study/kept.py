@@ -34,7 +34,7 @@ def kept(file: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
 
     Args:
         file: From :func:`keep`.
-        settings: As they are now.
+        settings: As they are now; null where that cannot be told, as of a model on another machine.
 
     Returns:
         Plain data; null where the part has not been measured.
@@ -46,8 +46,9 @@ def kept(file: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     content = json.loads(file.read_text("utf-8"))
     made, now = content["settings"], json.loads(json.dumps(settings))
-    if made != now:
-        changed = sorted(key for key in {*made, *now} if made.get(key) != now.get(key))
+    unknown = {key for key, value in now.items() if value is None}
+    changed = sorted(key for key in {*made, *now} - unknown if made.get(key) != now.get(key))
+    if changed:
         raise LipoError(
             f"{file} was measured with other settings ({', '.join(changed)})",
             "remove it to measure anew, or choose other 'results'",
