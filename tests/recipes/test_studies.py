@@ -84,6 +84,8 @@ def test_studies_that_share_trainings_train_alike():
         if study.trainings and study.tasks != ["mixture"] and name != "dapo.yaml":
             shared = set(owners[study.trainings].overrides)
             assert set(study.overrides) - {"algorithm.adv_estimator=lipo"} == shared, name
+        if study.measurements:
+            assert study.measurements == owners[study.trainings].results
 
 
 def test_lipo_in_the_recipe_of_dapo_differs_in_the_estimator_alone():

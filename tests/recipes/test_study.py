@@ -312,6 +312,30 @@ def test_a_study_goes_on_on_another_machine(study, machine, tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_what_another_study_measured_of_shared_trainings_is_taken(study, machine, tmp_path):
+    measured = run_study(study, check(study))
+    other = dataclasses.replace(
+        study,
+        out=tmp_path / "nowhere",
+        results=tmp_path / "other",
+        measurements=study.results,
+        methods={"lipo": study.methods["lipo"]},
+        reference="lipo",
+    )
+    machine.started.clear()
+    assert run_study(other, check(other)) == {name: measured[name] for name in (run.name for run in everything(other))}
+    assert machine.started == []
+    assert not other.results.exists()
+    # What that study has not got is trained, and kept beside this one's results.
+    more = dataclasses.replace(other, methods={**other.methods, "short": ["a=1"]})
+    run_study(more, check(more))
+    assert machine.started == ["math-short-1", "math-short-2"]
+    assert sorted(file.name for file in other.results.iterdir()) == ["math-short-1.json", "math-short-2.json"]
+    changed = dataclasses.replace(other, overrides=["a=1"])
+    with pytest.raises(LipoError, match=r"math-lipo-1.json was measured with other settings \(a\)"):
+        run_study(changed, check(changed))
+
+
 def test_measurements_of_other_settings_are_not_taken(study, machine):
     run_study(study, check(study))
     for change, key in (({"overrides": ["a=1"]}, "a"), ({"test_items": 60}, "test_items"), ({"samples": 1}, "samples")):

@@ -45,6 +45,9 @@ class Study:
     trainings: Path | None = option(
         None, help="Directory of another study, with which trainings of equal settings are shared; null: out."
     )
+    measurements: Path | None = option(
+        None, help="Stem of that study's result files: what was measured of shared trainings is taken from there."
+    )
     jobs: int = option(1, help="Trainings at a time; each takes about 7.5 GB of memory.", minimum=1, maximum=16)
     test_items: int = option(400, help="Held-out items per task.", minimum=10)
     samples: int = option(1, help="Responses per held-out item.", minimum=1)

@@ -77,9 +77,11 @@ def keep_measured(study: Study, run: Run, found: Mapping[str, Any]) -> None:
 
 
 def _kept(study: Study, run: Run) -> tuple[Path, dict[str, Any]]:
+    places = [place / f"{run.name}.json" for place in (study.results, study.measurements) if place is not None]
+    file = next(filter(Path.is_file, places), places[0])
     answered = {"test_items": study.test_items, "samples": study.samples}
     start = {} if study.cold_start is None or run.method == BASE else {"cold_start": _cold_start_settings(study)}
-    return study.results / f"{run.name}.json", _settings(study, run) | answered | start
+    return file, _settings(study, run) | answered | start
 
 
 def _settings(study: Study, run: Run) -> dict[str, Any]:
