@@ -81,10 +81,15 @@ def test_make_reproduce_runs_every_study():
     assert sorted(Path(line.split()[1]).stem for line in studies) == sorted(set(NAMES) - {"quick"})
     assert commands()[-1] == "evidence"
     # Experts before what is made of them.
-    assert [Path(line.split()[1]).stem for line in studies][:1] == ["lengths"]
+    order = [Path(line.split()[1]).stem for line in studies]
+    for made, experts in (("merging", ("lengths", "mixture")), ("merging_constant", ("lengths_constant",))):
+        assert all(order.index(expert) < order.index(made) for expert in experts)
+    assert order.index("lengths") < order.index("amm_ablation")
     assert commands("QUICK=1") == ["study recipes/tiny/studies/quick.yaml "]
     assert "study recipes/tiny/studies/ablation.yaml 'seeds=[1,2]' jobs=2" in commands("SEEDS=1,2", "JOBS=2")
-    assert "merge_study recipes/tiny/studies/merging.yaml 'seeds=[1,2]'" in commands("SEEDS=1,2", "JOBS=2")
+    assert "merge_study recipes/tiny/studies/amm_ablation.yaml 'seeds=[1,2]'" in commands("SEEDS=1,2", "JOBS=2")
+    (merging,) = [line for line in commands("SEEDS=1,2") if "studies/merging.yaml" in line]
+    assert merging.endswith(" 'seeds=[1,2]' 'others.mixture=runs/studies/lengths/models/mixture-lipo-{seed}'")
 
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}

@@ -37,7 +37,7 @@ def study(tmp_path):
 
 def write_scores(study, split, seed, label, right, tokens):
     """The first ``right`` of ten items are right, in every task."""
-    items, samples = (study.test_items, 2) if split == "test" else (study.validation_items, 1)
+    items, samples = (study.validation_items, 1) if split == "validation" else (study.test_items, 2)
     for task in study.tasks:
         rows = [
             {"item": item, "sample": sample, "correct": float(item % 10 < right), "tokens": tokens}
@@ -210,3 +210,32 @@ def test_a_study_goes_on_on_another_machine(study, results, monkeypatch):
     (study.out / "experts" / "ocr-2" / "model.safetensors").write_text("another")
     with pytest.raises(LipoError, match=r"seed-2.json was measured with other settings \(weights of ocr_expert\)"):
         run(study)
+
+
+def test_a_model_beside_the_merges_needs_no_new_merges(study, results, monkeypatch):
+    make_experts(study)
+    evaluated = []
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.python", lambda *_: None)
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.lipo", lambda *_: None)
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.choose_scales", lambda *_: {"mean": 0.5, "ties": 0.5})
+
+    def evaluate(study, split, seed, models):
+        evaluated.append((split, seed, [*models]) if split == "mixture" else (split, seed))
+        for label in ("merged_mean", "merged_ties", "merged_ties-default", "mixture"):
+            write_scores(study, split, seed, label, 9, 25)
+
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.evaluate", evaluate)
+    alone = run(study)
+    evaluated.clear()
+    with_mixture = dataclasses.replace(study, others={"mixture": f"{study.out}/mixture-{{seed}}"})
+    with pytest.raises(LipoError, match=r"no model in .*mixture-1"):
+        run(with_mixture)
+    for seed in study.seeds:
+        (study.out / f"mixture-{seed}").mkdir()
+        (study.out / f"mixture-{seed}" / "config.json").write_text("{}")
+    for _ in range(2):
+        beside = run(with_mixture)
+        assert evaluated == [("mixture", 1, ["mixture"]), ("mixture", 2, ["mixture"])]
+    assert beside["models"]["mixture"]["average"]["accuracy"]["value"] == pytest.approx(0.9)
+    assert "mixture" in [verdict["other"] for verdict in beside["verdicts"]]
+    assert beside["models"].pop("mixture") and beside["models"] == alone["models"]

@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from lipo.common import LipoError, load_yaml
 from lipo.common.interrupts import deliver_interrupts
 from recipes.tiny.merge_study import runs as steps
 from recipes.tiny.merge_study.collect import collect
-from recipes.tiny.merge_study.config import MergeStudy, check, kept_file, settings
+from recipes.tiny.merge_study.config import MergeStudy, check, experts, kept_file, other_settings, others, settings
 from recipes.tiny.merge_study.render import markdown, picture
 from recipes.tiny.study.files import write_figures, write_pages
 from recipes.tiny.study.kept import keep, kept
@@ -39,22 +40,49 @@ def main() -> None:
         sys.exit("interrupted; the same command continues")
 
 
-def run(study: MergeStudy) -> dict:
-    """Data; per seed all merges, the choice of scales on validation items, and the comparison on held-out ones."""
-    measured = {seed: kept(kept_file(study, seed), settings(study, seed)) for seed in study.seeds}
-    left = [seed for seed, seen in measured.items() if seen is None]
-    check(study, left)
-    print(f"{len(study.seeds)} seeds, {len(study.seeds) - len(left)} measured before", flush=True)
-    if left:
+def run(study: MergeStudy) -> dict[str, Any]:
+    """Measure every seed, and the models beside the merges; what was measured before, here or elsewhere, is taken."""
+    seeds = {seed: kept(kept_file(study, seed), settings(study, seed)) for seed in study.seeds}
+    beside = {
+        (name, seed): kept(kept_file(study, seed, name), other_settings(study, seed, name))
+        for seed in study.seeds
+        for name in study.others
+    }
+    left = [seed for seed, found in seeds.items() if found is None]
+    left_beside = [key for key, found in beside.items() if found is None]
+    needed = [place for seed in left for place in experts(study, seed).values()]
+    check(study, [*needed, *(others(study, seed)[name] for name, seed in left_beside)])
+    print(f"{len(seeds)} seeds, {len(seeds) - len(left)} measured before", flush=True)
+    if left or left_beside:
         steps.make_data(study)
     for number, seed in enumerate(left, 1):
         print(f"seed {number} of {len(left)}: {seed}", flush=True)
-        steps.evaluate(study, "validation", seed, steps.merge_all(study, seed))
-        scales = steps.choose_scales(study, seed)
-        print(f"scales: {json.dumps(scales)}", flush=True)
-        steps.evaluate(study, "test", seed, steps.compared(study, seed, scales))
-        keep(kept_file(study, seed), settings(study, seed), steps.measure(study, seed, scales))
-    return collect(study, {seed: kept(kept_file(study, seed), settings(study, seed)) or {} for seed in study.seeds})
+        seeds[seed] = _measure_merges(study, seed)
+    for name, seed in left_beside:
+        print(f"{name}, seed {seed}", flush=True)
+        beside[name, seed] = _measure_beside(study, name, seed)
+    measured = {seed: found or {} for seed, found in seeds.items()}
+    for (name, seed), found in beside.items():
+        measured[seed]["test"][name] = (found or {})["test"]
+    return collect(study, measured)
+
+
+def _measure_merges(study: MergeStudy, seed: int) -> dict[str, Any]:
+    """Merge, choose the scales on validation items, compare on held-out ones."""
+    steps.evaluate(study, "validation", seed, steps.merge_all(study, seed))
+    scales = steps.choose_scales(study, seed)
+    print(f"scales: {json.dumps(scales)}", flush=True)
+    steps.evaluate(study, "test", seed, steps.compared(study, seed, scales))
+    measured = steps.measure(study, seed, scales)
+    keep(kept_file(study, seed), settings(study, seed), measured)
+    return measured
+
+
+def _measure_beside(study: MergeStudy, name: str, seed: int) -> dict[str, Any]:
+    steps.evaluate(study, name, seed, {name: others(study, seed)[name]})
+    measured = {"test": steps.read_scores(study, name, seed, name).round(6).tolist()}
+    keep(kept_file(study, seed, name), other_settings(study, seed, name), measured)
+    return measured
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def collect(study: MergeStudy, measured: Mapping[int, Mapping[str, Any]]) -> dic
 
     Args:
         study: What was compared.
-        measured: Seed → what :func:`recipes.tiny.merge_study.runs.measure` gives.
+        measured: Seed → what :func:`recipes.tiny.merge_study.runs.measure` gives, with the others among ``test``.
 
     Returns:
         Plain data: ``scales``, ``norm_ratios``, ``validation``, ``verdicts``, and ``models`` → task or ``average`` →

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,21 @@ class MergeStudy:
     subject: str | None = option(
         None, help="The method whose verdicts against every other and against the experts are given; null: none."
     )
-    others: Mapping[str, str] = option(factory=dict, help="Further models: name to directory, with {seed} in it.")
+    others: Mapping[str, str] = option(
+        factory=dict, help="Models to measure beside them: name to directory, with {seed} in it."
+    )
     validation_items: int = option(100, help="Items per task by which the scale is chosen.", minimum=10)
     test_items: int = option(400, help="Held-out items per task.", minimum=10)
     samples: int = option(1, help="Responses per held-out item.", minimum=1)
     margin: float = option(0.01, help="Loss of accuracy that still counts as no worse.", minimum=0, maximum=1)
 
 
-def check(study: MergeStudy, seeds: Sequence[int] | None = None) -> None:
+def check(study: MergeStudy, models: Iterable[str] | None = None) -> None:
     """Refuse what cannot work, before anything is merged.
 
     Args:
         study: As read.
-        seeds: Those whose models are needed; null: all.
+        models: Directories of the models that are needed; null: all experts and others.
 
     Raises:
         LipoError: Nothing to compare, a name that cannot be a file's, or a model that is not there.
@@ -52,15 +54,21 @@ def check(study: MergeStudy, seeds: Sequence[int] | None = None) -> None:
     for key, name in (("reference", study.reference), ("subject", study.subject)):
         if name is not None and name not in study.methods:
             raise LipoError(f"{key} is '{name}'", f"use one of {', '.join(study.methods)}")
-    taken = {"base", "average", *(expert(task) for task in study.tasks)}
+    for key, values in (("tasks", study.tasks), ("seeds", study.seeds), ("scales", study.scales)):
+        if len(set(values)) < len(values):
+            raise LipoError(f"{key} are {values}", "name each once")
+    taken = {"base", "average", "seed", "test", "validation", *(expert(task) for task in study.tasks)}
     for name in (*study.tasks, *study.methods, *study.others):
         if not _NAME.fullmatch(name) or name in taken:
             raise LipoError(f"'{name}' cannot name a task, method or model", "use letters, digits, '_'; none twice")
     for name, options in study.methods.items():
         if "method" not in options or "scale" in options:
             raise LipoError(f"methods.{name} has no method, or a scale", "write method: NAME; scales are the study's")
-    seeds = study.seeds if seeds is None else seeds
-    for place in (place for seed in seeds for place in given_models(study, seed).values()):
+    if models is None:
+        models = (
+            place for seed in study.seeds for place in (*experts(study, seed).values(), *others(study, seed).values())
+        )
+    for place in models:
         if not (Path(place) / "config.json").is_file():
             raise LipoError(f"no model in {place}", "train it first, see the head of the study's recipe")
 
@@ -70,29 +78,43 @@ def expert(task: str) -> str:
     return f"{task}_expert"
 
 
-def given_models(study: MergeStudy, seed: int) -> dict[str, str]:
-    """Label → directory of the models that a study takes as they are: the experts and others."""
-    experts = {expert(task): study.experts.format(task=task, seed=seed) for task in study.tasks}
-    return experts | {name: pattern.format(task="", seed=seed) for name, pattern in study.others.items()}
+def experts(study: MergeStudy, seed: int) -> dict[str, str]:
+    """Label → directory of the experts."""
+    return {expert(task): study.experts.format(task=task, seed=seed) for task in study.tasks}
 
 
-def kept_file(study: MergeStudy, seed: int) -> Path:
-    """Where the measurements of one seed are kept."""
-    return study.results / f"seed-{seed}.json"
+def others(study: MergeStudy, seed: int) -> dict[str, str]:
+    """Label → directory of the models that are measured beside the merges."""
+    return {name: pattern.format(seed=seed) for name, pattern in study.others.items()}
+
+
+def kept_file(study: MergeStudy, seed: int, other: str = "seed") -> Path:
+    """Where the measurements of one seed's merges are kept, or those of a model beside them."""
+    return study.results / f"{other}-{seed}.json"
 
 
 def settings(study: MergeStudy, seed: int) -> dict[str, Any]:
-    """All that the measurements of one seed depend on; null for the weights of a model that is not on this machine."""
+    """All that a seed's measurements depend on; null for the weights of a model that is not on this machine."""
     return {
         "base": base_hash(),
         "seed": seed,
         "tasks": study.tasks,
         "methods": study.methods,
-        "others": sorted(study.others),
         "scales": study.scales,
         "items": [study.validation_items, study.test_items],
         "samples": study.samples,
-        **{f"weights of {label}": _weights(Path(place)) for label, place in given_models(study, seed).items()},
+        **{f"weights of {label}": _weights(Path(place)) for label, place in experts(study, seed).items()},
+    }
+
+
+def other_settings(study: MergeStudy, seed: int, other: str) -> dict[str, Any]:
+    """All that the measurements of a model beside the merges depend on; null for weights as in :func:`settings`."""
+    return {
+        "seed": seed,
+        "tasks": study.tasks,
+        "items": [study.validation_items, study.test_items],
+        "samples": study.samples,
+        "weights": _weights(Path(others(study, seed)[other])),
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lipo.common import LipoError, atomic_write
 from merge.methods import get_method
-from recipes.tiny.merge_study.config import MergeStudy, expert, given_models
+from recipes.tiny.merge_study.config import MergeStudy, expert, experts
 from recipes.tiny.study.commands import lipo, python
 from recipes.tiny.study.config import BASE
 from recipes.tiny.study.files import read_rows
@@ -48,7 +48,6 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
     Returns:
         Label ``<method>-<scale>`` → directory.
     """
-    experts = {task: study.experts.format(task=task, seed=seed) for task in study.tasks}
     models, defaults = {}, default_scales(study)
     for name, options in study.methods.items():
         for scale in dict.fromkeys((*study.scales, defaults[name])):
@@ -57,7 +56,7 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
             recipe = {
                 "method": options["method"],
                 "base": MODEL,
-                "experts": experts,
+                "experts": {task: study.experts.format(task=task, seed=seed) for task in study.tasks},
                 "out": str(models[label]),
                 "options": {**{k: v for k, v in options.items() if k != "method"}, "scale": scale},
                 "seed": seed,
@@ -67,17 +66,26 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
 
 
 def evaluate(study: MergeStudy, split: str, seed: int, models: Mapping[str, str | Path]) -> None:
-    """Answer the items of one split with the base and with ``models``."""
+    """Answer items with the base and with ``models``.
+
+    Args:
+        study: What is compared.
+        split: ``validation``; ``test``, the held-out items; or the name of a model beside the merges, for which they
+            are answered apart.
+        seed: Of the experts and of sampling.
+        models: Label → directory.
+    """
+    items = "validation" if split == "validation" else "test"
     recipe = {
         "title": f"{study.title}: {split}, seed {seed}",
         "out": str(_answers(study, split, seed)),
         "baseline": BASE,
         "models": {BASE: MODEL} | {label: str(path) for label, path in models.items()},
-        "benchmarks": {t: {"source": f"{_data(study)}/{t}_{split}.parquet", "scorer": t} for t in study.tasks},
+        "benchmarks": {t: {"source": f"{_data(study)}/{t}_{items}.parquet", "scorer": t} for t in study.tasks},
         "sampling": {
             "temperature": 1.0,
             "max_tokens": 288,
-            "samples": study.samples if split == "test" else 1,
+            "samples": 1 if split == "validation" else study.samples,
             "seed": seed,
         },
         "engine": {"dtype": "float32", "max_model_len": 384},
@@ -96,11 +104,11 @@ def choose_scales(study: MergeStudy, seed: int) -> dict[str, float]:
 
 
 def compared(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[str, str | Path]:
-    """Models of the comparison: experts, others, and of every method the merges with the chosen and default scale."""
+    """Models of the comparison: experts, and of every method the merges with the chosen and the default scale."""
     merged = study.out / "merged" / str(seed)
     defaults = {name: scale for name, scale in default_scales(study).items() if scale != scales[name]}
     return (
-        given_models(study, seed)
+        experts(study, seed)
         | {label_of(name): merged / label_of(name, scale) for name, scale in scales.items()}
         | {untuned(name): merged / label_of(name, scale) for name, scale in defaults.items()}
     )
@@ -126,7 +134,7 @@ def measure(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[s
         same answers.
     """
     evaluated = compared(study, seed, scales)
-    answered = {label: label for label in labels(study)}
+    answered = {label: label for label in labels(study) if label not in study.others}
     answered |= {untuned(name): untuned(name) if untuned(name) in evaluated else label_of(name) for name in scales}
     return {
         "scales": dict(scales),
@@ -151,7 +159,7 @@ def labels(study: MergeStudy) -> list[str]:
 
 def read_scores(study: MergeStudy, split: str, seed: int, label: str) -> np.ndarray:
     """Accuracy and tokens of every item, (tasks, items, 2), averaged over an item's responses."""
-    items, samples = (study.test_items, study.samples) if split == "test" else (study.validation_items, 1)
+    items, samples = (study.validation_items, 1) if split == "validation" else (study.test_items, study.samples)
     tasks = np.zeros((len(study.tasks), items, 2))
     for place, task in zip(tasks, study.tasks, strict=True):
         file = _answers(study, split, seed) / "scores" / label / f"{task}.jsonl"
