@@ -270,11 +270,26 @@ def _make_code(rng: random.Random) -> tuple[str, Callable[[random.Random], Sampl
 TASKS = {"math": _make_arithmetic, "structured": _make_chart, "ocr": _make_code}
 
 
+def _draw(task: str, split: str, seed: int) -> tuple[str, Callable[[random.Random], Sample], random.Random]:
+    rng = random.Random(f"{task}/{split}/{seed}")
+    while True:
+        content, build = TASKS[task](rng)
+        bucket = int.from_bytes(hashlib.sha256(f"{task}:{content}".encode()).digest()[:8], "big") % 100
+        if bucket in _SPLIT_BUCKETS[split]:
+            return content, build, rng
+
+
+def make_content(task: str, split: str, seed: int) -> str:
+    """The content of :func:`make_sample`'s item: its expression, bar heights or code."""
+    return _draw(task, split, seed)[0]
+
+
 def make_sample(task: str, split: str, seed: int) -> Sample:
     """Generate the item of a task that belongs to ``(split, seed)``.
 
     Splits are disjoint in *content* (expression, bar heights, code), not only in seed: each content is hashed into
-    one of 100 buckets, 80 of which are for training, 10 for validation and 10 for testing.
+    one of 100 buckets, 80 of which are for training, 10 for validation and 10 for testing. Within a split, a content
+    can come again, drawn in another way.
 
     Args:
         task: ``math``, ``structured`` or ``ocr``.
@@ -284,9 +299,5 @@ def make_sample(task: str, split: str, seed: int) -> Sample:
     Returns:
         The item.
     """
-    rng = random.Random(f"{task}/{split}/{seed}")
-    while True:
-        content, build = TASKS[task](rng)
-        bucket = int.from_bytes(hashlib.sha256(f"{task}:{content}".encode()).digest()[:8], "big") % 100
-        if bucket in _SPLIT_BUCKETS[split]:
-            return build(rng)
+    _, build, rng = _draw(task, split, seed)
+    return build(rng)

@@ -1,5 +1,6 @@
 """What the pages show is what the committed results say."""
 
+import dataclasses
 import json
 import os
 import re
@@ -12,9 +13,12 @@ from transformers import AutoTokenizer
 from lipo.common import LipoError, load_yaml
 from recipes.tiny import evidence
 from recipes.tiny.evidence import KINDS, PAGES, ROOT, STUDIES, fill
+from recipes.tiny.merge_study import __main__ as merge_study
 from recipes.tiny.merge_study import render as merges
 from recipes.tiny.merge_study.config import MergeStudy
+from recipes.tiny.study import __main__ as train_study
 from recipes.tiny.study import render
+from recipes.tiny.study.collect import collect
 from recipes.tiny.study.config import Study
 from recipes.tiny.study.picture import picture
 from recipes.tiny.tasks import FIND_RATE, MAX_RECHECKS, make_sample
@@ -45,6 +49,25 @@ def test_tables_and_pictures_are_those_of_the_figures(name):
     markdown, draw = (merges.markdown, merges.picture) if merging else (render.markdown, picture)
     assert stem.with_suffix(".md").read_text("utf-8") == markdown(results)
     assert stem.with_suffix(".svg").read_text("utf-8") == draw(results)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_follow_from_what_was_measured(name, tmp_path, monkeypatch):
+    study, stem = settings(name), ROOT / settings(name).results
+    if not stem.is_dir() or not stem.with_suffix(".json").is_file():
+        pytest.skip("no measurements")
+    results = json.loads(stem.with_suffix(".json").read_text("utf-8"))
+    monkeypatch.chdir(tmp_path)  # Where studies have run, there are models.
+    collected = {key: results["study"][key] for key in ("tasks", "seeds")}
+    if isinstance(study, MergeStudy):
+        others = results["study"]["others"]
+        figures = merge_study.run(dataclasses.replace(study, results=stem, others=others, **collected))
+    else:
+        shared = study.measurements and ROOT / study.measurements
+        study = dataclasses.replace(study, results=stem, measurements=shared, **collected)
+        figures = collect(study, train_study.run(study))
+    assert {key: results[key] for key in figures} == json.loads(json.dumps(figures))
+    assert not any(tmp_path.iterdir())
 
 
 def test_every_study_is_on_a_page():

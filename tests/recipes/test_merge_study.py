@@ -11,7 +11,7 @@ from recipes.tiny.merge_study.collect import collect
 from recipes.tiny.merge_study.config import MergeStudy, check
 from recipes.tiny.merge_study.render import markdown, picture
 from recipes.tiny.merge_study.runs import choose_scales, compared, measure, merge_all, read_scores
-from recipes.tiny.study.provenance import provenance
+from recipes.tiny.study.provenance import provenance, versions
 
 TASKS = ["math", "ocr"]
 
@@ -79,7 +79,7 @@ def results(study):
             for scale, right in ((0.5, 5), (1, 5 + seed)):
                 write_scores(study, "validation", seed, f"merged_{method}-{scale}", right, 10 * seed)
     write_scores(study, "test", 2, "merged_ties-default", 4, 15)
-    described = provenance("recipes.tiny.merge_study", Path("merging.yaml"), [], study)
+    described = provenance("recipes.tiny.merge_study", Path("merging.yaml"), [], study, [versions()])
     scales = {1: {"mean": 0.5, "ties": 1.0}, 2: {"mean": 0.5, "ties": 0.5}}
     measured = {seed: measure(study, seed, chosen) for seed, chosen in scales.items()}
     return described | collect(study, json.loads(json.dumps(measured), object_hook=whole_keys))

@@ -9,11 +9,12 @@ import pytest
 from lipo.common import LipoError
 from recipes.tiny.study.__main__ import run as run_study
 from recipes.tiny.study.bootstrap import interval, resample
-from recipes.tiny.study.collect import _halved, _on_front, collect, measure
-from recipes.tiny.study.config import Run, Study, check, untrained
+from recipes.tiny.study.collect import _halved, _on_front, _training_tokens, collect, measure
+from recipes.tiny.study.config import Run, Study, check, everything
+from recipes.tiny.study.contents import contents
 from recipes.tiny.study.picture import colours, picture
-from recipes.tiny.study.provenance import provenance
-from recipes.tiny.study.render import markdown, verdicts
+from recipes.tiny.study.provenance import provenance, versions
+from recipes.tiny.study.render import made_with, markdown, training_tokens, verdicts
 from recipes.tiny.study.runs import (
     answers_directory,
     make_data,
@@ -83,13 +84,8 @@ def complete(study):
             write_answers(study, "lipo", seed, 1.0, 20 * seed, task)
             for method in study.methods:
                 write_training(study, Run(task, method, seed), 10 * seed)
-    described = provenance("recipes.tiny.study", Path("a study.yaml"), ["seeds=[1,2]"], study)
+    described = provenance("recipes.tiny.study", Path("a study.yaml"), ["seeds=[1,2]"], study, [versions()])
     return described | collect(study, {run.name: measure(study, run) for run in everything(study)})
-
-
-def everything(study):
-    beside = [Run(task, model, seed) for task in study.tasks for model in untrained(study) for seed in study.seeds]
-    return [*check(study), *beside]
 
 
 @pytest.fixture
@@ -172,8 +168,9 @@ def test_all_tasks_weigh_the_same(study):
     assert results["tasks"]["all tasks"]["lipo"]["tokens"]["value"] == pytest.approx(30)
     single = results["tasks"]["math"]["base"]["accuracy"]
     both = results["tasks"]["all tasks"]["base"]["accuracy"]
-    # Written alike, item by item: drawn together, hence the same.
-    assert both == pytest.approx(single)
+    # Written alike, item by item, but drawn for themselves: two tasks say more than one.
+    assert both["value"] == pytest.approx(single["value"])
+    assert single["low"] < both["low"] < both["high"] < single["high"]
     assert set(results["training"]) == {"math", "ocr"}
     assert "**all tasks**" in markdown(results)
     assert picture(results)
@@ -182,11 +179,45 @@ def test_all_tasks_weigh_the_same(study):
 def test_one_answered_item_counts_for_every_seed():
     """Items are drawn once for all seeds: with two seeds alike, two are worth no more than one."""
     items = np.random.default_rng(0).random((1, 200, 1))
-    one = interval(0, resample(items)[:, 0])
-    two = interval(0, resample(np.concatenate([items, items]))[:, 0])
+    apart = np.arange(200)
+    one = interval(0, resample(items, apart)[:, 0])
+    two = interval(0, resample(np.concatenate([items, items]), apart)[:, 0])
     assert two["high"] - two["low"] == pytest.approx(one["high"] - one["low"], rel=0.05)
     # Near the textbook's: ± 1.96 σ / √n.
     assert one["high"] - one["low"] == pytest.approx(2 * 1.96 * items.std() / np.sqrt(200), rel=0.05)
+
+
+def test_a_training_whose_tokens_are_halved_in_some_seeds(study):
+    study = dataclasses.replace(study, reference="lipo", methods={"lipo": [], "grpo": []})
+    results = complete(study)
+    for seed, tokens in ((1, [100] * 5 + [40] * 5), (2, [100] * 10)):
+        steps = [dict(results["curves"]["math-lipo-1"][0], tokens=float(count)) for count in tokens]
+        results["curves"][f"math-lipo-{seed}"] = steps
+    figures = _training_tokens(study, "math", results["curves"])
+    assert figures["lipo"]["half"] == {"value": 10.0, "low": 10.0, "high": 10.0, "seeds": 1}
+    assert figures["grpo"]["half"] is None
+    page = training_tokens(results | {"training": {"math": figures}})
+    assert "| 10 (10 – 10), in 1 of 2 seeds |" in page and "| never |" in page
+
+
+def test_items_of_equal_content_are_worth_one():
+    """Each twice, with the same answers: as if there were half of them; a mean of means where groups differ in size."""
+    items = np.random.default_rng(0).random((1, 100, 1))
+    alone = resample(items, np.arange(100))
+    assert resample(np.repeat(items, 2, axis=1), np.repeat(np.arange(100), 2)) == pytest.approx(alone)
+    spread = resample(items, np.arange(100), "other").std()
+    assert spread == pytest.approx(alone.std(), rel=0.05) and not np.allclose(
+        resample(items, np.arange(100), "b"), alone
+    )
+    uneven = resample(np.array([[[0.0], [0.0], [1.0]]]), np.array([0, 0, 1]))
+    assert set(uneven[:, 0].round(6)) == {0.0, 0.333333, 1.0}
+
+
+@pytest.mark.parametrize(("task", "different"), [("math", 319), ("structured", 307), ("ocr", 400), ("video", 400)])
+def test_contents_of_held_out_items(task, different):
+    numbers = contents(task, 400)
+    assert len(numbers) == 400 and set(numbers) == set(range(different))
+    assert np.array_equal(contents(task, 40) == contents(task, 40)[0], numbers[:40] == numbers[0])
 
 
 def test_table_and_picture_come_from_the_json_alone(results):
@@ -298,22 +329,22 @@ def machine(monkeypatch, trained):
 
 def test_a_study_goes_on_on_another_machine(study, machine, tmp_path):
     first = dataclasses.replace(study, out=tmp_path / "here", seeds=[1])
-    here = run_study(first, check(first))
+    here = run_study(first)
     assert machine.started == ["math-grpo-1", "math-lipo-1"]
     # Nothing of the other machine but what is kept beside the results.
     both = dataclasses.replace(study, out=tmp_path / "there")
-    there = run_study(both, check(both))
+    there = run_study(both)
     assert machine.started == ["math-grpo-1", "math-lipo-1", "math-grpo-2", "math-lipo-2"]
     assert there.keys() == {run.name for run in everything(both)}
     assert {name: there[name] for name in here} == here
     assert [seed["tokens"] for seed in collect(both, there)["tasks"]["math"]["lipo"]["per_seed"]] == [100, 100]
     # All is there: nothing to do, not even data.
-    assert run_study(dataclasses.replace(both, out=tmp_path / "nowhere"), check(both)) == there
+    assert run_study(dataclasses.replace(both, out=tmp_path / "nowhere")) == there
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_what_another_study_measured_of_shared_trainings_is_taken(study, machine, tmp_path):
-    measured = run_study(study, check(study))
+    measured = run_study(study)
     other = dataclasses.replace(
         study,
         out=tmp_path / "nowhere",
@@ -323,25 +354,25 @@ def test_what_another_study_measured_of_shared_trainings_is_taken(study, machine
         reference="lipo",
     )
     machine.started.clear()
-    assert run_study(other, check(other)) == {name: measured[name] for name in (run.name for run in everything(other))}
+    assert run_study(other) == {name: measured[name] for name in (run.name for run in everything(other))}
     assert machine.started == []
     assert not other.results.exists()
     # What that study has not got is trained, and kept beside this one's results.
     more = dataclasses.replace(other, methods={**other.methods, "short": ["a=1"]})
-    run_study(more, check(more))
+    run_study(more)
     assert machine.started == ["math-short-1", "math-short-2"]
     assert sorted(file.name for file in other.results.iterdir()) == ["math-short-1.json", "math-short-2.json"]
     changed = dataclasses.replace(other, overrides=["a=1"])
     with pytest.raises(LipoError, match=r"math-lipo-1.json was measured with other settings \(a\)"):
-        run_study(changed, check(changed))
+        run_study(changed)
 
 
 def test_measurements_of_other_settings_are_not_taken(study, machine):
-    run_study(study, check(study))
+    run_study(study)
     for change, key in (({"overrides": ["a=1"]}, "a"), ({"test_items": 60}, "test_items"), ({"samples": 1}, "samples")):
         changed = dataclasses.replace(study, **change)
         with pytest.raises(LipoError, match=rf"math-grpo-1.json was measured with other settings \({key}\)"):
-            run_study(changed, check(changed))
+            run_study(changed)
 
 
 @pytest.mark.parametrize(
@@ -379,7 +410,7 @@ def test_video_starts_from_a_cold_start_which_is_trained_once(video, trained, mo
     assert trained.started == ["cold_start", "video-grpo-1", "video-lipo-1"]
     overrides = training_overrides(video, check(video)[0])
     assert f"actor_rollout_ref.model.path={video.out}/models/cold_start" in overrides
-    assert f"data.train_files=[{video.out}/data-40/train.parquet]" in overrides
+    assert f"data.train_files=[{video.out}/data-40-cold_start8/train.parquet]" in overrides
     changed = dataclasses.replace(video, data={"cold_start": 16})
     with pytest.raises(LipoError, match=r"cold_start was trained with other settings \(cold_start\)"):
         train_cold_start(changed)
@@ -406,7 +437,7 @@ def test_of_video_the_cold_start_and_reflections_are_measured_too(video):
         for number, line in enumerate(lines):
             line["data"]["reward/reflections"] = number / 2
         file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    described = provenance("recipes.tiny.study", Path("video.yaml"), [], video)
+    described = provenance("recipes.tiny.study", Path("video.yaml"), [], video, [versions()])
     results = described | collect(video, {run.name: measure(video, run) for run in everything(video)})
     cells = results["tasks"]["video"]
     assert list(cells) == ["base", "cold_start", "lipo", "grpo"]
@@ -427,3 +458,19 @@ def test_video_stands_alone_and_nothing_else_has_a_cold_start(video, change):
 def test_models_beside_the_methods_have_names_of_their_own(study):
     with pytest.raises(LipoError, match="'cold_start' is no name"):
         check(dataclasses.replace(study, methods=study.methods | {"cold_start": []}))
+
+
+def test_results_name_all_versions_that_measured(study):
+    described = provenance("m", Path("x.yaml"), [], study, [{"verl": "1", "lipo": "2"}, {"verl": "3", "lipo": "2"}])
+    assert described["versions"] == {"verl": "1 and 3", "lipo": "2"}
+    page = made_with(described)
+    assert page.endswith("verl 1 and 3, lipo 2.\n")
+
+
+def test_sizes_of_the_data_are_settings(study, machine):
+    run_study(study)
+    changed = dataclasses.replace(study, data={"train": 64})
+    with pytest.raises(LipoError, match=r"other settings \(data\)"):
+        run_study(changed)
+    (files,) = [o for o in training_overrides(changed, Run("math", "lipo", 1)) if o.startswith("data.train_files=")]
+    assert "data-40-train64/" in files

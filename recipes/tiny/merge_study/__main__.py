@@ -15,7 +15,7 @@ from recipes.tiny.merge_study.collect import collect
 from recipes.tiny.merge_study.config import MergeStudy, check, experts, kept_file, other_settings, others, settings
 from recipes.tiny.merge_study.render import markdown, picture
 from recipes.tiny.study.files import write_figures, write_pages
-from recipes.tiny.study.kept import keep, kept
+from recipes.tiny.study.kept import keep, kept, measured_with
 from recipes.tiny.study.provenance import provenance
 
 
@@ -31,7 +31,9 @@ def main() -> None:
         study = load_yaml(MergeStudy, options.recipe, options.overrides)
         if not options.render:
             figures = run(study)
-            described = provenance("recipes.tiny.merge_study", options.recipe, options.overrides, study)
+            files = [kept_file(study, seed, name) for name in ("seed", *study.others) for seed in study.seeds]
+            versions = map(measured_with, files)
+            described = provenance("recipes.tiny.merge_study", options.recipe, options.overrides, study, versions)
             write_figures(study.results, described | figures)
         write_pages(study.results, markdown, picture)
     except LipoError as error:

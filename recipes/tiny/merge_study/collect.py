@@ -11,9 +11,10 @@ from recipes.tiny.merge_study.config import MergeStudy, expert
 from recipes.tiny.merge_study.runs import default_scales, label_of, labels, untuned
 from recipes.tiny.study.bootstrap import interval, resample
 from recipes.tiny.study.config import BASE
+from recipes.tiny.study.contents import contents
 
 AVERAGE = "average"
-"""All tasks, of equal weight; items with the same number are drawn together."""
+"""All tasks, of equal weight; the items of each are drawn for themselves."""
 
 
 def collect(study: MergeStudy, measured: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -29,9 +30,9 @@ def collect(study: MergeStudy, measured: Mapping[int, Mapping[str, Any]]) -> dic
         ``verdicts`` of the methods alone, each with its default scale.
     """
     seeds = [measured[seed] for seed in study.seeds]
-    scores = {label: np.array([seed["test"][label] for seed in seeds]) for label in labels(study)}
-    reference = scores[label_of(study.reference)]
-    defaults = {name: np.array([seed["test"][untuned(name)] for seed in seeds]) for name in study.methods}
+    views = {label: _views(study, [seed["test"][label] for seed in seeds]) for label in labels(study)}
+    reference = views[label_of(study.reference)]
+    defaults = {name: _views(study, [seed["test"][untuned(name)] for seed in seeds]) for name in study.methods}
     return {
         "scales": {name: [seed["scales"][name] for seed in seeds] for name in study.methods},
         "norm_ratios": {name: [seed["norm_ratios"][name] for seed in seeds] for name in study.methods},
@@ -39,11 +40,11 @@ def collect(study: MergeStudy, measured: Mapping[int, Mapping[str, Any]]) -> dic
             name: _by_scale(study, np.mean([seed["validation"][name] for seed in seeds], axis=0))
             for name in study.methods
         },
-        "models": {label: _figures(study, array, reference) for label, array in scores.items()},
-        "verdicts": _verdicts(study, scores) if study.subject else [],
+        "models": {label: _figures(found, reference) for label, found in views.items()},
+        "verdicts": _verdicts(study, views) if study.subject else [],
         "untuned": {
             "scales": default_scales(study),
-            "models": {name: _figures(study, array, defaults[study.reference]) for name, array in defaults.items()},
+            "models": {name: _figures(found, defaults[study.reference]) for name, found in defaults.items()},
             "verdicts": _verdicts_on_average(study, defaults, str) if study.subject else [],
         },
     }
@@ -57,35 +58,56 @@ def _by_scale(study: MergeStudy, means: np.ndarray) -> list[dict[str, float]]:
     ]
 
 
-def _verdicts(study: MergeStudy, scores: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+Views = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Task or ``average`` → accuracy and tokens, (2,), and their bootstrap samples, (draws, 2), of one model."""
+
+
+def _views(study: MergeStudy, answers: Sequence[Any]) -> Views:
+    """From (seeds, tasks, items, 2)."""
+    by_task = np.array(answers).swapaxes(0, 1)
+    views = {
+        task: (values.mean((0, 1)), resample(values, contents(task, study.test_items), task))
+        for task, values in zip(study.tasks, by_task, strict=True)
+    }
+    points, drawn = zip(*views.values(), strict=True)
+    return views | {AVERAGE: (np.mean(points, axis=0), np.mean(drawn, axis=0))}
+
+
+def _figures(ours: Views, theirs: Views) -> dict[str, Any]:
+    """Figures by task and on average."""
+    return {
+        name: {
+            "accuracy": interval(point[0], drawn[:, 0]),
+            "tokens": interval(point[1], drawn[:, 1]),
+            "difference": interval(point[0] - theirs[name][0][0], drawn[:, 0] - theirs[name][1][:, 0]),
+        }
+        for name, (point, drawn) in ours.items()
+    }
+
+
+def _verdicts(study: MergeStudy, views: Mapping[str, Views]) -> list[dict[str, Any]]:
     """The subject against every other method and model on average, and against each expert on the expert's task."""
     method = label_of(str(study.subject))
     return [
-        *_verdicts_on_average(study, scores, label_of, (BASE, *study.others)),
-        *(
-            _verdict(study, (method, expert(task)), task, scores[method][:, i], scores[expert(task)][:, i])
-            for i, task in enumerate(study.tasks)
-        ),
+        *_verdicts_on_average(study, views, label_of, (BASE, *study.others)),
+        *(_verdict(study, (method, expert(task)), task, views) for task in study.tasks),
     ]
 
 
 def _verdicts_on_average(
-    study: MergeStudy, scores: Mapping[str, np.ndarray], label: Callable[[str], str], models: Sequence[str] = ()
+    study: MergeStudy, views: Mapping[str, Views], label: Callable[[str], str], models: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The subject against ``models`` and every other method, over all tasks."""
     method = label(str(study.subject))
     others = [*models, *(label(name) for name in study.methods if name != study.subject)]
-    ours = scores[method].mean(1)
-    return [_verdict(study, (method, other), AVERAGE, ours, scores[other].mean(1)) for other in others]
+    return [_verdict(study, (method, other), AVERAGE, views) for other in others]
 
 
-def _verdict(
-    study: MergeStudy, names: tuple[str, str], task: str, mine: np.ndarray, theirs: np.ndarray
-) -> dict[str, Any]:
-    """One model against another, from (seeds, items, 2) each."""
-    mine_drawn, theirs_drawn = resample(mine), resample(theirs)
-    difference = interval((mine - theirs)[..., 0].mean(), mine_drawn[:, 0] - theirs_drawn[:, 0])
-    ratio = interval(mine[..., 1].mean() / theirs[..., 1].mean(), mine_drawn[:, 1] / theirs_drawn[:, 1])
+def _verdict(study: MergeStudy, names: tuple[str, str], task: str, views: Mapping[str, Views]) -> dict[str, Any]:
+    """One model against another, on a task or on average."""
+    (mine, mine_drawn), (theirs, theirs_drawn) = (views[name][task] for name in names)
+    difference = interval(mine[0] - theirs[0], mine_drawn[:, 0] - theirs_drawn[:, 0])
+    ratio = interval(mine[1] / theirs[1], mine_drawn[:, 1] / theirs_drawn[:, 1])
     return {
         "method": names[0],
         "other": names[1],
@@ -94,21 +116,4 @@ def _verdict(
         "token_ratio": ratio,
         "no_worse": difference["low"] >= -study.margin,
         "better": difference["low"] > 0,
-    }
-
-
-def _figures(study: MergeStudy, ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
-    """Figures by task, of arrays of shape (seeds, tasks, items, 2)."""
-    views = {task: (ours[:, i], theirs[:, i]) for i, task in enumerate(study.tasks)}
-    views[AVERAGE] = (ours.mean(1), theirs.mean(1))
-    return {name: _figure(*view) for name, view in views.items()}
-
-
-def _figure(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
-    both = np.concatenate([ours, theirs], axis=2)
-    resampled, point = resample(both), both.mean((0, 1))
-    return {
-        "accuracy": interval(point[0], resampled[:, 0]),
-        "tokens": interval(point[1], resampled[:, 1]),
-        "difference": interval(point[0] - point[2], resampled[:, 0] - resampled[:, 2]),
     }

@@ -11,8 +11,9 @@ from lipo.common import LipoError, load_yaml
 from lipo.common.interrupts import deliver_interrupts
 from recipes.tiny.study import runs as steps
 from recipes.tiny.study.collect import collect, measure
-from recipes.tiny.study.config import Run, Study, check, untrained
+from recipes.tiny.study.config import Study, check, everything
 from recipes.tiny.study.files import write_figures, write_pages
+from recipes.tiny.study.kept import measured_with
 from recipes.tiny.study.picture import picture
 from recipes.tiny.study.provenance import provenance
 from recipes.tiny.study.render import markdown
@@ -28,10 +29,10 @@ def main() -> None:
     options = parser.parse_args()
     try:
         study = load_yaml(Study, options.recipe, options.overrides)
-        trainings = check(study)
         if not options.render:
-            measured = run(study, trainings)
-            described = provenance("recipes.tiny.study", options.recipe, options.overrides, study)
+            measured = run(study)
+            versions = [measured_with(steps.kept_file(study, run)) for run in everything(study)]
+            described = provenance("recipes.tiny.study", options.recipe, options.overrides, study, versions)
             write_figures(study.results, described | collect(study, measured))
         write_pages(study.results, markdown, picture)
     except LipoError as error:
@@ -40,20 +41,19 @@ def main() -> None:
         sys.exit("interrupted; the same command continues")
 
 
-def run(study: Study, trainings: list[Run]) -> dict[str, dict[str, Any]]:
+def run(study: Study) -> dict[str, dict[str, Any]]:
     """Data, trainings, evaluations; what has been measured before, here or elsewhere, is not done again.
 
     Returns:
         What was measured, by name, of every training and of the models beside them.
     """
-    others = [Run(task, model, seed) for task in study.tasks for model in untrained(study) for seed in study.seeds]
-    runs = [*trainings, *others]
+    trainings, runs = check(study), everything(study)
     left = [run for run in runs if steps.measured(study, run) is None]
     print(f"{len(runs)} models with the base, {len(runs) - len(left)} measured before", flush=True)
     if left:
         steps.make_data(study)
         steps.train_cold_start(study)
-    steps.train_all(study, [run for run in left if run not in others])
+    steps.train_all(study, [run for run in left if run in trainings])
     for task, seed in dict.fromkeys((run.task, run.seed) for run in left):
         steps.evaluate(study, left, task, seed)
         for run in left:

@@ -8,27 +8,31 @@ RESAMPLES = 4000
 _SEED = 20251
 
 
-def resample(values: np.ndarray) -> np.ndarray:
-    """Draw seeds and items with replacement, each for itself, as every seed answers the same items.
+def resample(values: np.ndarray, groups: np.ndarray, name: str = "") -> np.ndarray:
+    """Draw seeds and groups of items with replacement, each for itself, as every seed answers the same items.
 
     This is the bootstrap for two crossed factors (Owen 2007, "The pigeonhole bootstrap", arXiv 0712.1111). With few
     seeds, it can only show the spread that these few have.
 
     Args:
         values: (seeds, items, columns).
+        groups: (items,), integers from 0 on; items of one group, such as those of equal content, are drawn together.
+        name: Of the items. Those of another name are drawn independently; seeds are not.
 
     Returns:
-        Means of the bootstrap samples, (RESAMPLES, columns). The draws depend on the shape alone, so that columns of
-        one call, and calls with equal shapes, are paired.
+        Means of the bootstrap samples, (RESAMPLES, columns). The draws depend on the number of seeds, the groups and
+        the name alone, so that columns of one call, and such calls, are paired.
 
     Example:
-        >>> resample(np.ones((2, 5, 1))).mean().item()
+        >>> resample(np.ones((2, 5, 1)), np.arange(5)).mean().item()
         1.0
     """
-    generator = np.random.default_rng(_SEED)
     seeds, items, columns = values.shape
-    seed_shares = generator.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
-    item_shares = generator.multinomial(items, np.full(items, 1 / items), RESAMPLES) / items
+    count = int(groups.max()) + 1
+    seed_shares = np.random.default_rng(_SEED).multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
+    generator = np.random.default_rng([_SEED, *name.encode()])
+    drawn = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES)[:, groups]
+    item_shares = drawn / drawn.sum(1, keepdims=True)
     by_seed = item_shares @ values.transpose(1, 0, 2).reshape(items, seeds * columns)
     result: np.ndarray = np.einsum("rs,rsc->rc", seed_shares, by_seed.reshape(RESAMPLES, seeds, columns))
     return result

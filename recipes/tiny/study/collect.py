@@ -12,11 +12,12 @@ from lipo.common import LipoError
 from lipo.training import read_history
 from recipes.tiny.study.bootstrap import interval, resample
 from recipes.tiny.study.config import Run, Study, measures, parts, response_limit, untrained
+from recipes.tiny.study.contents import contents
 from recipes.tiny.study.files import read_rows
 from recipes.tiny.study.runs import answers_directory, training_directory
 
 ALL = "all tasks"
-"""The mean over tasks, of equal weight; items with the same number are drawn together."""
+"""The mean over tasks, of equal weight; the items of each are drawn for themselves."""
 
 LAST_STEPS = 10
 SMOOTH = 5
@@ -48,8 +49,8 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
     """Compute all figures.
 
     Accuracy, tokens, of video also reflections, and comparisons are means over seeds and held-out items. Intervals
-    (95 %) come from a bootstrap that draws seeds and items with replacement, the same ones for all methods (paired);
-    with one seed they speak of the items only.
+    (95 %) come from a bootstrap that draws seeds and contents of items with replacement, the same ones for all methods
+    (paired); with one seed they speak of the items only.
 
     Args:
         study: What was compared.
@@ -61,18 +62,18 @@ def collect(study: Study, measured: Mapping[str, Mapping[str, Any]]) -> dict[str
         steps, when they are halved, the share cut off and responses per step; ``curves`` → run → steps.
     """
     methods = (*untrained(study), *study.methods)
-    scores = {
-        task: np.array(
-            [[measured[Run(task, method, seed).name]["items"] for seed in study.seeds] for method in methods]
-        )
-        for task in study.tasks
-    }
+    by_seed, drawn = {}, {}
+    for task in study.tasks:
+        items = {
+            method: np.array([measured[Run(task, method, seed).name]["items"] for seed in study.seeds])
+            for method in methods
+        }
+        by_seed[task] = {method: values.mean(1) for method, values in items.items()}
+        drawn[task] = {method: _resample(study, task, values) for method, values in items.items()}
     if len(study.tasks) > 1:
-        pooled = [
-            array.reshape(*array.shape[:2], -1, study.test_items, array.shape[-1]).mean(2) for array in scores.values()
-        ]
-        scores[ALL] = np.mean(pooled, axis=0)
-    tables = {task: _table(study, dict(zip(methods, array, strict=True))) for task, array in scores.items()}
+        for group in (by_seed, drawn):
+            group[ALL] = {method: np.mean([group[task][method] for task in study.tasks], axis=0) for method in methods}
+    tables = {task: _table(study, by_seed[task], drawn[task]) for task in drawn}
     curves = {name: found["curve"] for name, found in measured.items() if found["curve"]}
     return {
         "tasks": {task: table for task, (table, _) in tables.items()},
@@ -95,10 +96,23 @@ def _read(study: Study, directory: Path, method: str, task: str) -> np.ndarray:
     return items
 
 
-def _table(study: Study, scores: dict[str, np.ndarray]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Figures of every method, and the verdicts, from (seeds, items, measures) each."""
-    drawn = {method: resample(values) for method, values in scores.items()}
-    point = {method: values.mean((0, 1)) for method, values in scores.items()}
+def _resample(study: Study, task: str, values: np.ndarray) -> np.ndarray:
+    """Draws of (seeds, items, measures), the items of each part of a task for themselves."""
+    names = parts(task)
+    return np.mean(
+        [
+            resample(items, contents(name, study.test_items), name)
+            for name, items in zip(names, np.split(values, len(names), axis=1), strict=True)
+        ],
+        axis=0,
+    )
+
+
+def _table(
+    study: Study, by_seed: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Figures of every method, and the verdicts, from means by seed, (seeds, measures), and (draws, measures) each."""
+    point = {method: values.mean(0) for method, values in by_seed.items()}
 
     def comparison(method: str, other: str) -> dict[str, Any]:
         difference = interval(point[method][0] - point[other][0], drawn[method][:, 0] - drawn[other][:, 0])
@@ -108,15 +122,15 @@ def _table(study: Study, scores: dict[str, np.ndarray]) -> tuple[dict[str, Any],
             "no_worse": difference["low"] >= -study.margin,
         }
 
-    shares = dict(zip(scores, _on_front(np.stack(list(drawn.values()))[..., :2]).mean(1), strict=True))
-    front = dict(zip(scores, _on_front(np.stack(list(point.values()))[:, None, :2])[:, 0], strict=True))
+    shares = dict(zip(drawn, _on_front(np.stack(list(drawn.values()))[..., :2]).mean(1), strict=True))
+    front = dict(zip(drawn, _on_front(np.stack(list(point.values()))[:, None, :2])[:, 0], strict=True))
     table: dict[str, Any] = {}
-    for method in scores:
+    for method in drawn:
         table[method] = {
             name: interval(point[method][i], drawn[method][:, i]) for i, name in enumerate(measures(study))
         }
         table[method] |= {
-            "per_seed": [dict(zip(measures(study), map(float, seed), strict=True)) for seed in scores[method].mean(1)],
+            "per_seed": [dict(zip(measures(study), map(float, seed), strict=True)) for seed in by_seed[method]],
             "on_front": bool(front[method]),
             "front_share": float(shares[method]),
         }
@@ -176,15 +190,17 @@ def _training_tokens(
     """Of a training's mean response tokens: the last steps, all steps, the step at which they are halved.
 
     And the share of responses that are cut off in the last steps, and how many responses a step samples, with those
-    that dynamic sampling drops. Each is the mean and range over seeds; null where a seed's tokens are never halved.
+    that dynamic sampling drops. Each is the mean and range over seeds; where the tokens of some are never halved, over
+    the others, with their number; null where those of none are.
     """
 
     def over_seeds(figure: Callable[[np.ndarray], float | None], key: str, method: str) -> dict[str, float] | None:
         values = [np.array([s[key] for s in curves[Run(task, method, seed).name]]) for seed in study.seeds]
         found = [value for value in map(figure, values) if value is not None]
-        if len(found) < len(study.seeds):
+        if not found:
             return None
-        return {"value": float(np.mean(found)), "low": min(found), "high": max(found)}
+        some = {"seeds": len(found)} if len(found) < len(study.seeds) else {}
+        return {"value": float(np.mean(found)), "low": min(found), "high": max(found)} | some
 
     def last(values: np.ndarray) -> float:
         return float(values[-LAST_STEPS:].mean())

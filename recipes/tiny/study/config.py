@@ -109,3 +109,9 @@ def check(study: Study) -> list[Run]:
             raise LipoError(f"{key} are {values}", "name each once")
     methods = sorted(study.methods, key=lambda name: name != study.reference)
     return [Run(task, method, seed) for seed in study.seeds for task in study.tasks for method in methods]
+
+
+def everything(study: Study) -> list[Run]:
+    """The trainings, and the models beside them."""
+    beside = [Run(task, model, seed) for task in study.tasks for model in untrained(study) for seed in study.seeds]
+    return [*check(study), *beside]

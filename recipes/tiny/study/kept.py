@@ -55,3 +55,9 @@ def kept(file: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         )
     measured: dict[str, Any] = content["measured"]
     return measured
+
+
+def measured_with(file: Path) -> dict[str, str]:
+    """Read which versions measured one part."""
+    found: dict[str, str] = json.loads(file.read_text("utf-8"))["versions"]
+    return found

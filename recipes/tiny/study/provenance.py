@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ def versions() -> dict[str, str]:
     return {"lipo": __version__, "python": platform.python_version()} | packages
 
 
-def provenance(module: str, recipe: Path, overrides: Sequence[str], study: Any) -> dict[str, Any]:
+def provenance(
+    module: str, recipe: Path, overrides: Sequence[str], study: Any, measured_with: Iterable[Mapping[str, str]]
+) -> dict[str, Any]:
     """Describe how a study's results came about; equal runs give equal descriptions, so no date is among it.
 
     Args:
@@ -36,6 +38,7 @@ def provenance(module: str, recipe: Path, overrides: Sequence[str], study: Any) 
         recipe: The study's file.
         overrides: ``key=value`` words after it.
         study: Its dataclass.
+        measured_with: Versions of what measured each part, which need not be this machine.
 
     Returns:
         Plain data: ``command``, ``study`` (all settings), ``versions`` and ``base`` (SHA-256 of the base's weights).
@@ -43,6 +46,15 @@ def provenance(module: str, recipe: Path, overrides: Sequence[str], study: Any) 
     return {
         "command": shlex.join(["python", "-m", module, str(recipe), *overrides]),
         "study": json.loads(json.dumps(asdict(study), default=str)),
-        "versions": versions(),
+        "versions": _together(measured_with),
         "base": base_hash(),
     }
+
+
+def _together(measured_with: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Name → version, or all versions where there were several."""
+    found: dict[str, dict[str, None]] = {}
+    for part in measured_with:
+        for name, version in part.items():
+            found.setdefault(name, {})[version] = None
+    return {name: " and ".join(different) for name, different in found.items()}

@@ -82,11 +82,18 @@ def training_tokens(results: dict[str, Any]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for task, methods in results["training"].items():
         for method, figures in methods.items():
-            halved = number(figures["half"], 0) if figures["half"] else "never"
+            halved = _halved(figures["half"], len(results["study"]["seeds"]))
             tokens = f"{number(figures['last'])} | {number(figures['all'])} | {halved}"
             rest = f"{share(figures['cut_off'])} | {number(figures['responses'], 0)}"
             lines.append(f"| {task} | `{method}` | {tokens} | {rest} |")
     return "\n".join([*lines, ""])
+
+
+def _halved(figure: dict[str, float] | None, seeds: int) -> str:
+    if figure is None:
+        return "never"
+    some = f", in {figure['seeds']} of {seeds} seeds" if "seeds" in figure else ""
+    return number(figure, 0) + some
 
 
 def made_with(results: dict[str, Any]) -> str:

@@ -76,6 +76,11 @@ def keep_measured(study: Study, run: Run, found: Mapping[str, Any]) -> None:
     keep(*_kept(study, run), found)
 
 
+def kept_file(study: Study, run: Run) -> Path:
+    """Where what was measured of a model and its training is kept."""
+    return _kept(study, run)[0]
+
+
 def _kept(study: Study, run: Run) -> tuple[Path, dict[str, Any]]:
     places = [place / f"{run.name}.json" for place in (study.results, study.measurements) if place is not None]
     file = next(filter(Path.is_file, places), places[0])
@@ -88,7 +93,9 @@ def _settings(study: Study, run: Run) -> dict[str, Any]:
     """All that a training depends on."""
     trained = run.method not in untrained(study)
     overrides = (*study.overrides, *study.methods[run.method]) if trained else ()
-    return {"base": base_hash(), "seed": run.seed} | _by_key(overrides)
+    # A cold start learns from them, too, and names them among its own.
+    sizes = {"data": study.data} if study.data and study.cold_start is None else {}
+    return {"base": base_hash(), "seed": run.seed} | sizes | _by_key(overrides)
 
 
 def _cold_start_settings(study: Study) -> dict[str, Any]:
@@ -192,4 +199,5 @@ def _file(study: Study, part: str, split: str) -> Path:
 
 
 def _data(study: Study) -> Path:
-    return study.out / f"data-{study.test_items}"
+    sizes = "".join(f"-{split}{size}" for split, size in sorted(study.data.items()))
+    return study.out / f"data-{study.test_items}{sizes}"
