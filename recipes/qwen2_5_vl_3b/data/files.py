@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,22 @@ def parquet_rows(directory: Path, split: str = "train") -> Iterator[dict[str, An
         directory: A copy of the dataset's repository.
         split: Whose files are taken: their names begin with it.
     """
+    for path in require(directory, f"**/{split}*.parquet", f"**/{split}/*.parquet"):
+        yield from parquet_file(path)
+
+
+def parquet_file(path: Path, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one file; of ``columns`` those that it has, of None all."""
     import pyarrow
     import pyarrow.parquet
 
-    for path in require(directory, f"**/{split}*.parquet", f"**/{split}/*.parquet"):
-        try:
-            for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=64):
-                yield from batch.to_pylist()
-        except pyarrow.ArrowException as error:
-            raise LipoError(f"cannot read {path}: {error}", "get the file again") from error
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        wanted = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
+        for batch in file.iter_batches(batch_size=64, columns=wanted):
+            yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise LipoError(f"cannot read {path}: {error}", "get the file again") from error
 
 
 def json_items(path: Path, prefix: str) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import csv
 import hashlib
 import re
@@ -13,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from lipo.common import LipoError
 from recipes.qwen2_5_vl_3b.data.checks import Picture, Rejected, decode, describe
+from recipes.qwen2_5_vl_3b.data.files import image_at, parquet_file
 
 BENCHMARKS = ("mathvista", "mathvision", "mathverse", "wemath", "chartqa", "charxiv", "ocrbench", "ocr_reasoning",
               "mme", "mmstar")  # fmt: skip
@@ -24,6 +27,9 @@ SPECIFIC = 40
 """Letters and digits from which on a question's text says which question it is; 'Find x.' does not [ours]."""
 PLAIN = 24
 """Set bits, or unset ones, below which an outline is that of an empty picture and says nothing."""
+_VERL = ("prompt", "extra_info")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
+"""A picture within a text: alone, in a list, or after ``data:…,``."""
 
 
 class LeakIndex:
@@ -87,18 +93,37 @@ def read_benchmarks(directory: Path) -> tuple[LeakIndex, dict[str, int]]:
     """Read the benchmarks' files.
 
     Args:
-        directory: Holds ``<benchmark>.parquet`` in verl's format or ``<benchmark>.tsv`` in VLMEvalKit's, whatever the
-            case of the name; files of other names count too.
+        directory: Holds ``<benchmark>.parquet``, in verl's format or as the authors publish it, or VLMEvalKit's
+            ``<benchmark>.tsv``, whatever the case of the name; files of other names count too.
 
     Returns:
-        The index, and questions per file; 0 for each of :data:`BENCHMARKS` that has none.
+        The index, and per file the rows that gave it a picture or a text; 0 for each of :data:`BENCHMARKS` that has
+        none.
+
+    Raises:
+        LipoError: A file that gives neither, or has pictures and none that can be read: nothing would be checked
+            against it.
     """
     index, counts = LeakIndex(), dict.fromkeys(BENCHMARKS, 0)
+    questions, images = _columns()
     for path in sorted(p for p in directory.rglob("*") if p.suffix in (".parquet", ".tsv")):
-        name = _benchmark_of(path)
-        for picture, question in _parquet(path) if path.suffix == ".parquet" else _tsv(path):
-            index.add(name, picture, question)
-            counts[name] = counts.get(name, 0) + 1
+        name, given, shown, readable = _benchmark_of(path), 0, False, False
+        wanted = (*questions, *images, *_VERL)
+        for row in parquet_file(path, wanted) if path.suffix == ".parquet" else _tsv(path):
+            values = [row[column] for column in images if row.get(column)]
+            pictures = [picture for data in _encoded(values, path.parent) if (picture := _picture(data))]
+            texts = [text for text in (*(row.get(column) for column in questions), *_verl_texts(row)) if text]
+            for picture in pictures:
+                index.add(name, picture, "")
+            for text in texts:
+                index.add(name, None, str(text))
+            given += bool(pictures or texts)
+            shown, readable = shown or bool(values), readable or bool(pictures)
+        if not given or (shown and not readable):
+            what = "picture that can be read" if given else "column of questions or pictures"
+            names = f"{', '.join(questions)} and {', '.join(images[:5])}"
+            raise LipoError(f"{path} has no {what}", f"columns that are read: {names}; or move it out of --benchmarks")
+        counts[name] = counts.get(name, 0) + given
     return index, counts
 
 
@@ -108,47 +133,52 @@ def _benchmark_of(path: Path) -> str:
     return max(fitting, key=len, default=path.stem)
 
 
-def _parquet(path: Path) -> Iterator[tuple[Picture | None, str]]:
-    import pyarrow.parquet
+def _columns() -> tuple[list[str], list[str]]:
+    """Where evaluation looks for questions and pictures, in any benchmark; here all that a row has count."""
+    from eval.benchmarks import benchmark_names, find_declaration
 
-    file = pyarrow.parquet.ParquetFile(path)
-    wanted = [c for c in ("prompt", "images", "extra_info") if c in file.schema_arrow.names]
-    for batch in file.iter_batches(batch_size=64, columns=wanted):
-        for row in batch.to_pylist():
-            question = (row.get("extra_info") or {}).get("question") or _text_of(row.get("prompt"))
-            images = row.get("images") or [None]
-            for image in images:
-                data = image.get("bytes") if isinstance(image, dict) else image
-                yield _picture(data), str(question)
+    declared = [find_declaration(name).columns for name in benchmark_names()]
+    questions = dict.fromkeys(name for columns in declared for name in columns.question)
+    images = dict.fromkeys(name for columns in declared for name in columns.image)
+    return list(questions), [*images, *(f"image_{number}" for number in range(1, 21))]
 
 
-def _text_of(prompt: Any) -> str:
+def _verl_texts(row: dict[str, Any]) -> Iterator[str]:
+    extra, prompt = row.get("extra_info"), row.get("prompt")
+    if isinstance(extra, dict):
+        yield str(extra.get("question") or "")
     if isinstance(prompt, list):
-        return " ".join(str(message.get("content", "")) for message in prompt).replace("<image>", " ")
-    return str(prompt or "")
+        prompt = " ".join(str(message.get("content", "")) for message in prompt).replace("<image>", " ")
+    yield str(prompt or "")
 
 
-def _tsv(path: Path) -> Iterator[tuple[Picture | None, str]]:
+def _tsv(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(1 << 28)
-    by_index: dict[str, Picture | None] = {}
     with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            encoded = row.get("image") or ""
-            # A short one is the index of the row that has the picture.
-            if len(encoded) < 64:
-                picture = by_index.get(encoded)
-            else:
-                try:
-                    picture = _picture(base64.b64decode(encoded))
-                except (binascii.Error, ValueError):
-                    picture = None
-            by_index[row.get("index", "")] = picture
-            yield picture, row.get("question") or ""
+        yield from csv.DictReader(file, delimiter="\t")
 
 
-def _picture(data: Any) -> Picture | None:
+def _encoded(value: Any, root: Path) -> Iterator[bytes]:
+    """Find encoded pictures; the index of another row gives none, for that row has it."""
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, dict):
+        yield from _encoded(next(filter(None, map(value.get, ("bytes", "base64", "path", "image"))), None), root)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _encoded(part, root)
+    elif isinstance(value, str) and "." in value[-5:]:
+        with contextlib.suppress(OSError, ValueError):
+            yield image_at(root, value)()
+    elif isinstance(value, str):
+        for text in _BASE64.findall("".join(value.split())):
+            with contextlib.suppress(binascii.Error):
+                yield base64.b64decode(text)
+
+
+def _picture(data: bytes) -> Picture | None:
     try:
-        return describe(decode(data)) if isinstance(data, bytes) else None
+        return describe(decode(data))
     except Rejected:
         return None
 

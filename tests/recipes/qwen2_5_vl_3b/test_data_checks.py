@@ -1,6 +1,7 @@
 import base64
 import csv
 import io
+import itertools
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
+from eval.benchmarks import find_declaration
 from lipo.common import LipoError
 from recipes.qwen2_5_vl_3b.data.checks import (
     MAX_PIXELS,
@@ -129,6 +131,62 @@ def test_benchmarks_are_read_in_both_formats(tmp_path, picture):
     assert index.find(describe(decode(picture(2))), "") == "ocr_reasoning (image)"
     assert index.find(None, "of the two words on the sign which comes first in time") == "ocr_reasoning (question)"
     assert index.digest != LeakIndex().digest
+
+
+def write_parquet(path, *rows):
+    pa.parquet.write_table(pa.Table.from_pylist(list(rows)), path)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmarks_are_read_as_their_authors_publish_them(tmp_path, picture, name):
+    """From whatever columns the declaration names, for evaluation reads those."""
+    declared = find_declaration("charxiv_reasoning_rules" if name == "charxiv" else name).columns
+    question = "Of the three angles in this figure, which one is the largest?"
+    for number, (text, image) in enumerate(itertools.product(declared.question, declared.image)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_parquet(folder / f"{name}.parquet", {text: question, image: {"bytes": picture(1), "path": None}})
+        index, counts = read_benchmarks(folder)
+        assert counts[name] == 1
+        assert index.find(describe(decode(picture(1))), "") == f"{name} (image)"
+        assert index.find(None, question) == f"{name} (question)"
+
+
+def test_pictures_come_in_many_forms(tmp_path, picture):
+    encoded = [base64.b64encode(picture(i)).decode() for i in range(3)]
+    path = f"images/{64 * 'a'}.png"
+    (tmp_path / path).parent.mkdir()
+    (tmp_path / path).write_bytes(picture(3))
+    (tmp_path.parent / "outside.png").write_bytes(picture(9))
+    values = [encoded[0], f"data:image/png;base64,{encoded[1]}", f"['{encoded[2]}', '{encoded[0]}']", path]
+    rows = [{"question": "", "image": value, "image_2": {"bytes": picture(4)}} for value in values]
+    write_parquet(tmp_path / "mme.parquet", *rows, {"image": "../outside.png"}, {"image": "7"})
+    index, counts = read_benchmarks(tmp_path)
+    assert counts["mme"] == len(values), "rows that gave nothing do not count"
+    for seed in range(5):
+        assert index.find(describe(decode(picture(seed))), "") == "mme (image)", seed
+    assert index.find(describe(decode(picture(9))), "") is None
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"frage": "Which of the two?", "bild": b"x"}, "no column of questions or pictures"),
+        ({"question": "", "image": None}, "no column of questions or pictures"),
+        ({"question": "Which of the two?", "image": "nowhere.png"}, "no picture that can be read"),
+    ],
+)
+def test_a_file_that_gives_nothing_is_not_taken_for_checked(tmp_path, row, message):
+    write_parquet(tmp_path / "mmstar.parquet", row)
+    with pytest.raises(LipoError, match=f"mmstar.parquet has {message}"):
+        read_benchmarks(tmp_path)
+
+
+def test_questions_on_videos_have_no_pictures(tmp_path):
+    write_parquet(tmp_path / "mmvu.parquet", {"question": "What does the person do after opening the red door?"})
+    index, counts = read_benchmarks(tmp_path)
+    assert counts["mmvu"] == 1
+    assert index.find(None, "What does the person do after opening the red door?") == "mmvu (question)"
 
 
 def test_licences(tmp_path):
