@@ -17,8 +17,9 @@ from typing import Any
 
 from lipo.common import LipoError, atomic_write, only_one
 from lipo.common.config import nearest
-from recipes.qwen2_5_vl_3b.data.build import choose, look, write
+from recipes.qwen2_5_vl_3b.data.build import Part, choose, look, write
 from recipes.qwen2_5_vl_3b.data.checks import check_licence
+from recipes.qwen2_5_vl_3b.data.files import state_of
 from recipes.qwen2_5_vl_3b.data.leaks import LeakIndex, read_benchmarks
 from recipes.qwen2_5_vl_3b.data.sources import SOURCES
 
@@ -72,6 +73,7 @@ def _make(options: argparse.Namespace) -> None:
         if not options.benchmarks.is_dir():
             raise LipoError(f"no directory {options.benchmarks} of benchmarks", "correct --benchmarks")
         leaks, asked = read_benchmarks(options.benchmarks)
+    states = {name: state_of(path) for name, path in directories.items()}
     work = options.out / ".work"
     work.mkdir(exist_ok=True)
     report: dict[str, Any] = {"seed": options.seed, "licences": licences, "benchmarks": asked, "tasks": {}}
@@ -80,17 +82,17 @@ def _make(options: argparse.Namespace) -> None:
         if not sources:
             continue
         looks = {
-            n: look(SOURCES[n], path, leaks, work, _print, seed=options.seed, limit=options.limit)
+            n: look(SOURCES[n], path, states[n], leaks, work, _print, seed=options.seed, limit=options.limit)
             for n, path in sources.items()
         }
         choice = choose(looks, getattr(options, task), options.validation, options.seed)
         written = {}
         for split, chosen in (("train", choice.train), ("validation", choice.validation)):
             path = options.out / f"{task}_{split}.parquet"
-            if not _is_made(path, chosen, options.out):
-                parts = [(SOURCES[n], sources[n], chosen[n]) for n in sorted(sources)]
-                written[split] = write(path, parts, split, work, _print)
-                _note(path, chosen, options.out)
+            parts = [Part(SOURCES[n], sources[n], states[n], chosen[n]) for n in sorted(sources)]
+            if not _is_made(path, parts, options.out):
+                write(path, parts, split, work, _print)
+                _note(path, parts, options.out)
             written[split] = sum(map(len, chosen.values()))
         report["tasks"][task] = {"rows": written, "sources": {n: dict(c) for n, c in choice.counts.items()}}
     with atomic_write(options.out / "report.json") as file:
@@ -130,24 +132,24 @@ def _fetch(name: str, place: str) -> Path:
         raise LipoError(f"cannot fetch {place} for source '{name}': {reason}", f"get it by hand from {home}") from error
 
 
-def _identity(chosen: dict[str, set[str]]) -> dict[str, list[str]]:
-    return {name: sorted(identities) for name, identities in chosen.items()}
+def _identity(parts: list[Part]) -> dict[str, str]:
+    return {part.source.name: part.digest for part in parts}
 
 
 def _notes(path: Path, out: Path) -> Path:
     return out / ".work" / f"{path.stem}.chosen.json"
 
 
-def _is_made(path: Path, chosen: dict[str, set[str]], out: Path) -> bool:
+def _is_made(path: Path, parts: list[Part], out: Path) -> bool:
     try:
-        return path.is_file() and json.loads(_notes(path, out).read_text("utf-8")) == _identity(chosen)
+        return path.is_file() and json.loads(_notes(path, out).read_text("utf-8")) == _identity(parts)
     except (OSError, ValueError):
         return False
 
 
-def _note(path: Path, chosen: dict[str, set[str]], out: Path) -> None:
+def _note(path: Path, parts: list[Part], out: Path) -> None:
     with atomic_write(_notes(path, out)) as file:
-        json.dump(_identity(chosen), file)
+        json.dump(_identity(parts), file)
 
 
 def _print(what: str, count: int) -> None:

@@ -43,13 +43,22 @@ class Look:
 
 
 def look(
-    source: Source, directory: Path, leaks: LeakIndex, work: Path, on_progress: OnProgress, *, seed: int, limit: int
+    source: Source,
+    directory: Path,
+    state: str,
+    leaks: LeakIndex,
+    work: Path,
+    on_progress: OnProgress,
+    *,
+    seed: int,
+    limit: int,
 ) -> list[Look]:
     """Check the examples of a source; continues where it was interrupted.
 
     Args:
         source: The source.
         directory: Its files.
+        state: Of these files; what was found out of others counts for nothing.
         leaks: The benchmarks.
         work: Directory of ``<source>.jsonl``, one line per example, appended as they are looked at.
         on_progress: Called with the source's name and the examples looked at.
@@ -60,7 +69,7 @@ def look(
         One entry per example looked at, in the source's order.
     """
     path = work / f"{source.name}.jsonl"
-    head = json.dumps({"directory": str(directory.resolve()), "leaks": leaks.digest, "seed": seed, "limit": limit})
+    head = json.dumps({"state": state, "leaks": leaks.digest, "seed": seed, "limit": limit})
     chosen = _candidates(source, directory, seed, limit, path.with_suffix(".candidates.json"), head)
     known = _read(path, head)
     if not known:
@@ -224,14 +233,34 @@ def _share(ordered: Mapping[str, list[str]], size: int) -> dict[str, set[str]]:
     return {name: set(ordered[name][:count]) for name, count in taken.items()}
 
 
-def write(
-    path: Path, parts: list[tuple[Source, Path, set[str]]], split: str, work: Path, on_progress: OnProgress
-) -> int:
+@dataclass(frozen=True)
+class Part:
+    """What one source gives to a training file.
+
+    Attributes:
+        source: The source.
+        directory: Its files.
+        state: Of these files.
+        wanted: Identities to take.
+    """
+
+    source: Source
+    directory: Path
+    state: str
+    wanted: set[str]
+
+    @property
+    def digest(self) -> str:
+        """Changes with the files and with what is taken: an identity may be no more than a row's number."""
+        return hashlib.sha256("\0".join([self.state, *sorted(self.wanted)]).encode()).hexdigest()
+
+
+def write(path: Path, parts: list[Part], split: str, work: Path, on_progress: OnProgress) -> int:
     """Write a training file; every source's part is kept until the whole is there, so that a rerun continues.
 
     Args:
         path: The file.
-        parts: Sources, their directories, and the identities to take.
+        parts: What each source gives.
         split: For the rows' ``extra_info``.
         work: Directory of the parts.
         on_progress: Called with the part's name and its rows.
@@ -242,36 +271,35 @@ def write(
     import pyarrow.parquet
 
     files = []
-    for source, directory, wanted in parts:
-        if not wanted:
+    for part in parts:
+        if not part.wanted:
             continue
-        digest = hashlib.sha256("\0".join(sorted(wanted)).encode()).hexdigest()[:16]
-        part = work / f"{split}-{source.name}-{digest}.parquet"
-        if not part.exists():
-            with atomic_write(part, "wb") as file:
-                _write_rows(file, _rows(source, directory, wanted, split))
-        files.append(part)
-        on_progress(f"{split} {source.name}", len(wanted))
+        kept = work / f"{split}-{part.source.name}-{part.digest[:16]}.parquet"
+        if not kept.exists():
+            with atomic_write(kept, "wb") as file:
+                _write_rows(file, _rows(part, split))
+        files.append(kept)
+        on_progress(f"{split} {part.source.name}", len(part.wanted))
     if not files:
         return 0
     total = 0
     with atomic_write(path, "wb") as file, pyarrow.parquet.ParquetWriter(file, _schema()) as writer:
-        for part in files:
-            for batch in pyarrow.parquet.ParquetFile(part).iter_batches(batch_size=_BATCH):
+        for kept in files:
+            for batch in pyarrow.parquet.ParquetFile(kept).iter_batches(batch_size=_BATCH):
                 writer.write_batch(batch)
                 total += batch.num_rows
-    for part in files:
-        part.unlink()
+    for kept in files:
+        kept.unlink()
     return total
 
 
-def _rows(source: Source, directory: Path, wanted: set[str], split: str) -> Iterator[dict[str, Any]]:
+def _rows(part: Part, split: str) -> Iterator[dict[str, Any]]:
     index = 0
-    left = set(wanted)
-    for example in source.read(directory):
+    left = set(part.wanted)
+    for example in part.source.read(part.directory):
         if example.identity in left:
             left.remove(example.identity)
-            yield row(source, example, shrink(example.load()), split, index)
+            yield row(part.source, example, shrink(example.load()), split, index)
             index += 1
         if not left:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -28,6 +29,17 @@ def require(directory: Path, *patterns: str) -> list[Path]:
         if found := sorted(p for p in directory.glob(pattern) if p.is_file()):
             return found
     raise LipoError(f"{directory} has no {' nor '.join(patterns)}", "give the directory of the source, unpacked")
+
+
+def state_of(directory: Path) -> str:
+    """Hash where a source is, and the names, sizes and times of change of its files."""
+    digest = hashlib.sha256(str(directory.resolve()).encode())
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        status = path.stat()
+        digest.update(
+            f"\0{path.relative_to(directory)}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="surrogateescape")
+        )
+    return digest.hexdigest()
 
 
 def image_at(directory: Path, name: str) -> Callable[[], bytes]:

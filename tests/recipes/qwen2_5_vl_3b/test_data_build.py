@@ -18,8 +18,9 @@ from eval import BenchmarkConfig
 from eval.sources import read_items
 from lipo.training.preflight import _COLUMNS
 from recipes.qwen2_5_vl_3b.data.__main__ import SIZES, main
-from recipes.qwen2_5_vl_3b.data.build import Look, _share, choose, look
+from recipes.qwen2_5_vl_3b.data.build import Look, Part, _share, choose, look, write
 from recipes.qwen2_5_vl_3b.data.example import INSTRUCTION
+from recipes.qwen2_5_vl_3b.data.files import state_of
 from recipes.qwen2_5_vl_3b.data.leaks import LeakIndex
 from recipes.qwen2_5_vl_3b.data.sources import SOURCES
 from reward_fns import auto, math
@@ -84,6 +85,35 @@ def test_a_second_run_changes_nothing_and_another_seed_does(arguments, tmp_path)
     assert (tmp_path / "out/math_train.parquet").stat().st_mtime_ns == stamp
     assert main([*arguments, "--seed=5"]) == 0
     assert hashes(tmp_path / "out")["math_train.parquet"] != first["math_train.parquet"]
+
+
+def geometry(directory, picture, first):
+    """Rows whose identities are their numbers, whatever they show."""
+    rows = [{"images": [{"bytes": picture(first + i)}], "problem": "Find x.", "answer": str(i)} for i in range(4)]
+    directory.mkdir(exist_ok=True)
+    pa.parquet.write_table(pa.Table.from_pylist(rows), directory / "train.parquet")
+    return directory
+
+
+@pytest.mark.parametrize("other", ["first", "second"])
+def test_a_source_that_changed_is_read_again(tmp_path, picture, other):
+    """In its place or in another one, though the same rows are taken."""
+    for directory, first in (("first", 0), (other, 100)):
+        source = f"--source=geometry3k={geometry(tmp_path / directory, picture, first)}"
+        assert main(["--out", str(tmp_path / "out"), "--without-leak-check", source, "--validation=0"]) == 0
+        rows = rows_of(tmp_path / "out/math_train.parquet")
+        assert [row["images"][0]["bytes"] for row in rows] == [picture(first + i) for i in range(4)]
+
+
+def test_a_part_of_another_state_is_not_taken(tmp_path, picture):
+    """As an interruption leaves it: the part is whole, the file is not yet there."""
+    directory = geometry(tmp_path / "source", picture, 0)
+    part = Part(SOURCES["geometry3k"], directory, state_of(directory), {"0"})
+    (tmp_path / f"train-geometry3k-{part.digest[:16]}.parquet").touch()
+    geometry(directory, picture, 100)
+    part = Part(part.source, directory, state_of(directory), part.wanted)
+    assert write(tmp_path / "out.parquet", [part], "train", tmp_path, lambda *_: None) == 1
+    assert rows_of(tmp_path / "out.parquet")[0]["images"][0]["bytes"] == picture(100)
 
 
 def test_killed_anywhere_it_continues_to_the_same_files(arguments, tmp_path):
@@ -185,7 +215,8 @@ def test_a_limit_looks_at_those_that_would_be_taken_first(make_source, tmp_path)
 
     def taken(limit, work, seed=1):
         (tmp_path / work).mkdir(exist_ok=True)
-        seen = look(source, directory, LeakIndex(), tmp_path / work, lambda *_: None, seed=seed, limit=limit)
+        state, index = state_of(directory), LeakIndex()
+        seen = look(source, directory, state, index, tmp_path / work, lambda *_: None, seed=seed, limit=limit)
         return seen, choose({"plotqa": seen}, 10, 0, seed).train["plotqa"]
 
     everything, chosen = taken(1000, "all")
