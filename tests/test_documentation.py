@@ -240,6 +240,17 @@ def test_the_estimates_in_the_guide_are_what_the_plan_says():
         assert (round(memory.peak.total / 1e9), round(gpu.memory / 1e9)) == (int(peak), int(card)), profile
 
 
+def test_the_layers_of_the_performance_page_are_those_of_the_model():
+    spec = importlib.util.spec_from_file_location("merge_models", ROOT / "benchmarks/merge_models.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    every = sum(module.linear_layers().values())
+    text = (ROOT / "docs/performance.md").read_text("utf-8")
+    measured, of = map(int, re.search(r"^\| (\d+) of (\d+) \|", text, re.MULTILINE).groups())
+    assert measured == sum(map(int, re.findall(r"^\| (\d+) \| \d+ × \d+ \|", text, re.MULTILINE)))
+    assert of == every and f"one layer of {every} |" in text
+
+
 def test_every_page_is_in_the_menu():
     loader = type("Loader", (yaml.SafeLoader,), {})
     loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
