@@ -2,6 +2,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,12 @@ def test_sizes_of_the_corpora_are_as_stated():
     hostile = len((DATA / "hostile.jsonl").read_text(encoding="utf-8").splitlines())
     assert f"{pairs} pairs of ground truth" in TEXT
     assert re.search(rf"\b{hostile} hostile answers", TEXT)
+
+
+def test_sizes_of_the_third_set_are_as_stated():
+    pairs = [line.split("\t")[:2] for line in (DATA / "pairs.tsv").read_text(encoding="utf-8").splitlines()]
+    sizes = Counter(family.removesuffix("_relaxed") for family, kind in pairs if kind == "tricks III")
+    prose = re.search(r'The (\d+) pairs of class "tricks III".*?(\(math .*?\))', TEXT, re.DOTALL)
+    assert int(prose[1]) == sizes.total()
+    order = ("math", "multiple_choice", "counting_yes_no", "structured", "ocr")
+    assert [int(size) for size in re.findall(r"of (\d+)", prose[2])] == [sizes[family] for family in order]
