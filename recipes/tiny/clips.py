@@ -3,7 +3,7 @@
 Clips are real mp4 files. They show letters in the fonts, colours and cells of :mod:`recipes.tiny.images`, which the
 tiny base can read in a picture; what it has to learn is time. Like the images of :mod:`recipes.tiny.tasks`, each clip
 is a pure function of its seed, comes with worked answers of chosen length, whose re-checks find half of the slips, and
-its splits share no content.
+what it shows as a whole is in one split of its task only (:attr:`ClipSample.shown`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class ClipSample:
 
     task: str
     shown: tuple[Shown, ...]
-    """By second; what decides the answer, no two splits share it."""
+    """By second; no two splits of a task share it as a whole. Parts recur: a direction's path, which alone decides its
+    answer, with another letter; and what one task shows in one split, another task may show in another."""
     look: int
     """Seed of font, colours, place within the cell and noise."""
     question: str

@@ -3,7 +3,8 @@
     python -m recipes.tiny.make_video_data --out runs/video/data
 
 ``cold_start.parquet`` holds worked answers for supervised training; ``train``, ``validation`` and ``test`` hold
-questions, a third of each task, disjoint in content. Clips and tables that are already there are kept.
+questions, a third of each task; no two splits of a task share what a whole clip shows. Clips and tables that are
+already there are kept.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 import itertools
 import random
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +64,22 @@ def test_an_item_is_a_function_of_its_seed_and_splits_are_disjoint(task):
     ]
     assert not (contents[0] & contents[1] or contents[0] & contents[2] or contents[1] & contents[2])
     assert all(len(content) > 80 for content in contents)
+
+
+def test_what_splits_share_is_as_the_documentation_says():
+    """Of the clips of recipes/tiny/studies/video.yaml."""
+    sizes = {"train": (512, 0), "cold_start": (2048, 10_000_000), "test": (300, 0)}
+    clips = {
+        split: [make_clip(tuple(TASKS)[i % 3], split.replace("cold_start", "train"), first + i) for i in range(size)]
+        for split, (size, first) in sizes.items()
+    }
+    training = clips["train"] + clips["cold_start"]
+    assert not {clip.shown for clip in training} & {clip.shown for clip in clips["test"]}
+    paths = {tuple(cell[1:] for cell in clip.shown) for clip in training if clip.task == "direction"}
+    tested = [tuple(cell[1:] for cell in clip.shown) for clip in clips["test"] if clip.task == "direction"]
+    recurring = sum(path in paths for path in tested)
+    text = (Path(__file__).parents[2] / "docs/video.md").read_text("utf-8")
+    assert f"{len(tested)} test clips of `direction`, {recurring} show a path" in " ".join(text.split())
 
 
 @tasks
