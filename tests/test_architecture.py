@@ -3,6 +3,8 @@
 import ast
 import contextlib
 import functools
+import itertools
+import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -124,6 +126,21 @@ def test_there_are_files():
 
 def test_imports_run_one_way():
     assert violations(wrong_imports) == []
+
+
+def test_the_architecture_page_draws_every_import():
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    diagram = text.split("```mermaid")[1].split("```")[0]
+    names = dict(re.findall(r"(\w+)\[([\w.]+)\]", diagram))
+    drawn = set()
+    for line in diagram.splitlines():
+        groups = [re.findall(r"(\w+)(?:\[.*?\])?", group) for group in line.split("-->")]
+        for sources, targets in itertools.pairwise(groups):
+            drawn |= {(names.get(a, a), names.get(b, b)) for a in sources for b in targets}
+    made = {(part_of(module_name(path)), part_of(module)) for path in files() for _, module in imports(path)}
+    assert drawn == {(a, b) for a, b in made if a != b and b not in (None, "lipo", "lipo.common")}
+    unexplained = {"lipo", "lipo.common", "lipo.cli", "lipo.groups"}
+    assert {part for part in ALLOWED if f"| `{part}` |" not in text} == unexplained
 
 
 def test_the_check_would_notice(tmp_path, monkeypatch):
