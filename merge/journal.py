@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,9 @@ def workspace(out: Path, fingerprint: str) -> Iterator[Path]:
     mine = out.parent / f".{out.name}.{fingerprint[:16]}.merging"
     mine.mkdir(exist_ok=True)
     with contextlib.ExitStack() as held:
-        for directory in sorted(out.parent.glob(f".{out.name}.*.merging")):
+        # No glob: of "scale1" it would also match the work on "scale1.5", and of "amm[v2]" not its own.
+        ours = re.compile(re.escape(f".{out.name}.") + r"[0-9a-f]{16}\.merging")
+        for directory in sorted(path for path in out.parent.iterdir() if ours.fullmatch(path.name)):
             lock = held.enter_context((directory / "lock").open("w"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

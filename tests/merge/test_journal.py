@@ -59,3 +59,19 @@ def test_only_one_at_a_time(tmp_path: Path, other: str) -> None:
         with pytest.raises(LipoError, match="another process is merging"), workspace(out, other * 64):
             pass
         assert work.exists()
+
+
+@pytest.mark.parametrize("scale", ["scale1", "scale1.5"])
+def test_work_on_a_longer_name_is_another_merge(tmp_path: Path, scale: str) -> None:
+    with pytest.raises(RuntimeError), workspace(tmp_path / f"{scale}.5", "a" * 64) as other:
+        raise RuntimeError
+    with workspace(tmp_path / scale, "b" * 64):
+        assert other.exists()
+    with workspace(tmp_path / f"{scale}.5", "a" * 64), workspace(tmp_path / scale, "b" * 64):
+        pass
+
+
+def test_a_name_with_glob_characters_is_locked_too(tmp_path: Path) -> None:
+    out = tmp_path / "amm[v2]"
+    with workspace(out, "a" * 64), pytest.raises(LipoError, match="another process"), workspace(out, "b" * 64):
+        pass
