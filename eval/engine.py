@@ -19,7 +19,9 @@ from lipo.common import LipoError
 Deliver = Callable[[list[Answer]], None]
 
 _PATIENCE = 8
-"""Failures in a row, without an answer in between, after which the engine itself is at fault."""
+"""Failures in a row, beyond the one that a lost node costs every replica, after which the engine itself is at fault."""
+_CONVICTIONS = 4
+"""Questions found to kill replicas, without an answer in between, after which the engine itself is at fault."""
 _VIDEO_BYTES = 4 << 30
 """Memory that a replica's waiting videos may take: vLLM prepares every request's pictures when it is added."""
 _BYTES_PER_PIXEL = 15
@@ -149,6 +151,8 @@ class _Run:
         self._calls: dict[Any, tuple[_Seat, bool]] = {}
         """Ray references of running calls: by which replica, and whether it is loading."""
         self._failures = 0
+        self._convicted: list[Answer] = []
+        """Not delivered before an answer proves the engine sound: one that is at fault leaves no errors behind."""
 
     def work(self) -> None:
         import ray
@@ -167,6 +171,7 @@ class _Run:
                     self._take(seat, outcome)
                 self._feed(seat)
             self._employ()
+        self._acquit()
 
     def _employ(self) -> None:
         """Give every idle replica something to do; each loads the model when it is first needed."""
@@ -198,8 +203,15 @@ class _Run:
         for answer in answers:
             del seat.held[answer.key]
         if answers:
-            self._failures = 0
+            self._acquit()
             self._deliver(answers)
+
+    def _acquit(self) -> None:
+        """Hold no death against the engine; those that were convicted are to blame."""
+        self._failures = 0
+        if self._convicted:
+            self._deliver(self._convicted)
+            self._convicted = []
 
     def _recover(self, seat: _Seat, error: Exception, loading: bool) -> None:
         """Replace a dead replica, and put back what it held."""
@@ -207,7 +219,8 @@ class _Run:
 
         jobs = list(seat.held.values())
         self._failures += 1
-        if self._failures >= _PATIENCE or (loading and isinstance(error, ray.exceptions.RayTaskError)):
+        hopeless = self._failures >= _PATIENCE + len(self._pool.seats) or len(self._convicted) >= _CONVICTIONS
+        if hopeless or (loading and isinstance(error, ray.exceptions.RayTaskError)):
             raise LipoError(
                 f"vLLM cannot {'load' if loading else 'run'} {self._model}: {_cause(error)}",
                 "check engine.max_model_len, engine.kv_cache_gb and the memory left; 'lipo doctor' tests vLLM itself",
@@ -218,7 +231,8 @@ class _Run:
             jobs[0].alone += 1
         # Twice: once may be chance, such as a node that is lost.
         if len(jobs) == 1 and jobs[0].alone >= 2:
-            self._deliver([_convict(jobs[0], error)])
+            self._convicted.append(_convict(jobs[0], error))
+            self._failures = 0
         else:
             self._queue.extendleft(reversed(jobs))
         self._pool.replace(seat)
