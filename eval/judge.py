@@ -97,6 +97,9 @@ class Judge:
             pass  # An endpoint may lack the list of models.
         except openai.OpenAIError as error:
             raise self._failure(error) from None
+        except (AttributeError, ValueError) as error:
+            # What the client makes of a page in HTML.
+            raise self._no_completion(error) from None
 
     def grade(
         self, rows: Sequence[ScoredAnswer], items: Iterable[Item], on_progress: Callable[[int], None]
@@ -112,12 +115,14 @@ class Judge:
             The rows, in order.
 
         Raises:
-            LipoError: The endpoint fails in a way that concerns every request; what was graded is kept.
+            LipoError: The endpoint fails in a way that concerns every request, or refuses each one; what was graded is
+                kept.
         """
         by_index = {item.index: item for item in items}
         prompts = [None if row.error else self._prompt(row, by_index[row.item]) for row in rows]
         keys = [None if prompt is None else self._name(prompt) for prompt in prompts]
-        replies = self._store.read()
+        # What was refused is asked again: the endpoint may have been set right since.
+        replies = self._store.read(lambda reply: not reply.error)
         missing = {k: p for k, p in zip(keys, prompts, strict=True) if k and p is not None and k not in replies}
         on_progress(len(rows) - sum(key in missing for key in keys))
         if missing:
@@ -126,6 +131,12 @@ class Judge:
                     append([reply])
                     replies[reply.key] = reply
                     on_progress(sum(key is None or key in replies for key in keys))
+        used = [replies[key] for key in keys if key is not None]
+        if used and all(reply.error for reply in used):
+            raise LipoError(
+                f"the judge at {self._config.base_url} refuses every prompt, the first with: {used[0].error}",
+                "correct judge.request or judge.model; the same command asks again",
+            )
         return [
             row if key is None else replace(row, judge=read_verdict(replies[key].text))
             for row, key in zip(rows, keys, strict=True)
@@ -179,7 +190,7 @@ class Judge:
         import openai
 
         try:
-            completion = self._client.chat.completions.create(
+            completion: object = self._client.chat.completions.create(
                 model=self._config.model,
                 messages=[{"role": "user", "content": prompt}],
                 extra_body=self._config.request,
@@ -189,14 +200,28 @@ class Judge:
             return Reply(key, "", self._without_key(str(error))[:500])
         except openai.OpenAIError as error:
             raise self._failure(error) from None
-        choices = completion.choices or []
-        return Reply(key, (choices[0].message.content or "") if choices else "", None)
+        except ValueError as error:
+            raise self._no_completion(error) from None
+        # The client checks no types, so this may be anything.
+        match completion:
+            case object(choices=[]):
+                return Reply(key, "", "the endpoint gave no choice")
+            case object(choices=[object(message=object(content=(str() | None) as text)), *_]):
+                return Reply(key, text or "", None)
+        raise self._no_completion(completion)
 
     def _failure(self, error: openai.OpenAIError) -> LipoError:
         reason = " ".join(self._without_key(str(error)).split())[:300]
         return LipoError(
             f"the judge at {self._config.base_url} fails: {type(error).__name__}: {reason}",
             "check judge.base_url, judge.model and judge.api_key_env; the same command continues",
+        )
+
+    def _no_completion(self, found: object) -> LipoError:
+        shown = " ".join(self._without_key(str(found)).split())[:200]
+        return LipoError(
+            f"the judge at {self._config.base_url} answers with no chat completion: {shown}",
+            "check judge.base_url, which often ends in /v1; the same command continues",
         )
 
     def _without_key(self, text: str) -> str:

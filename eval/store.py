@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -71,14 +71,14 @@ class RowStore(Generic[Row]):
         self.path, self._kind = path, kind
         self._fields = {field.name for field in fields(kind)}
 
-    def read(self) -> dict[str, Row]:
-        """Read all whole rows by key; the first row of a key counts, unreadable rows do not exist."""
+    def read(self, counts: Callable[[Row], bool] = lambda row: True) -> dict[str, Row]:
+        """Read all whole rows by key; the first one of a key that ``counts`` is taken, unreadable ones do not exist."""
         rows: dict[str, Row] = {}
         if self.path.exists():
             with self.path.open("rb") as file:
                 for line in file:
                     row = self._parse(line)
-                    if row is not None:
+                    if row is not None and counts(row):
                         rows.setdefault(row.key, row)
         return rows
 

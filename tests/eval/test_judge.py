@@ -3,8 +3,10 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,91 @@ def test_ctrl_c_does_not_wait_for_an_endpoint_that_is_silent(tmp_path):
         assert time.monotonic() - begun < 20
 
 
+class _Endpoint(BaseHTTPRequestHandler):
+    """Answers prompts by ``server.reply``, which gives status, type and body."""
+
+    def do_GET(self):
+        self._send(*self.server.reply(""))
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._send(*self.server.reply(request["messages"][0]["content"]))
+
+    def _send(self, status, kind, body):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def endpoint():
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Endpoint) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def _judge(endpoint, tmp_path):
+    address = f"http://127.0.0.1:{endpoint.server_port}/v1"
+    return Judge(JudgeConfig(address, "m", retries=0), tmp_path / "replies.jsonl")
+
+
+ITEM = Item(0, (("user", "2+2?"),), (), "4")
+RIGHT = (200, "application/json", '{"choices": [{"message": {"content": "right"}}]}')
+REFUSED = (400, "application/json", '{"error": {"message": "use max_completion_tokens"}}')
+
+
+def test_a_request_that_the_endpoint_refuses_ends_the_grading_and_is_asked_again(tmp_path, endpoint):
+    judge, rows = _judge(endpoint, tmp_path), [_row("4"), _row("5")]
+    endpoint.reply = lambda prompt: REFUSED
+    with pytest.raises(LipoError, match=r"refuses every prompt, the first with: .*use max_completion_tokens"):
+        judge.grade(rows, [ITEM], lambda _: None)
+    endpoint.reply = lambda prompt: RIGHT
+    assert [row.judge for row in judge.grade(rows, [ITEM], lambda _: None)] == ["right", "right"]
+    endpoint.reply = lambda prompt: REFUSED
+    assert [row.judge for row in judge.grade(rows, [ITEM], lambda _: None)] == ["right", "right"], "from the file"
+
+
+def test_a_prompt_that_the_endpoint_refuses_concerns_its_row_only_and_is_asked_again(tmp_path, endpoint):
+    judge, rows = _judge(endpoint, tmp_path), [_row("4"), _row("much too long")]
+    endpoint.reply = lambda prompt: REFUSED if "much too long" in prompt else RIGHT
+    for _ in range(2):
+        assert [row.judge for row in judge.grade(rows, [ITEM], lambda _: None)] == ["right", "unclear"]
+    endpoint.reply = lambda prompt: RIGHT
+    assert [row.judge for row in judge.grade(rows, [ITEM], lambda _: None)] == ["right", "right"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("text/html", "<html>Sign in</html>"),
+        ("application/json", "<html>"),
+        ("application/json", "null"),
+        ("application/json", '{"error": "no such route"}'),
+        ("application/json", '{"choices": "none"}'),
+        ("application/json", '{"choices": [{"message": null}]}'),
+        ("application/json", '{"choices": [{"message": {"content": [1]}}]}'),
+    ],
+)
+def test_what_is_no_completion_ends_the_grading_and_is_not_stored(tmp_path, endpoint, kind, body):
+    judge = _judge(endpoint, tmp_path)
+    endpoint.reply = lambda prompt: (200, kind, body)
+    with pytest.raises(LipoError, match="answers with no chat completion"):
+        judge.grade([_row("4")], [ITEM], lambda _: None)
+    assert (tmp_path / "replies.jsonl").read_text() == ""
+
+
+def test_a_page_is_no_endpoint(tmp_path, endpoint):
+    endpoint.reply = lambda prompt: (200, "text/html", "<html>Sign in</html>")
+    with pytest.raises(LipoError, match="answers with no chat completion"):
+        _judge(endpoint, tmp_path).require_endpoint()
+
+
 @pytest.fixture
 def server(tmp_path):
     """A real ``vllm serve`` of the tiny model that asks for a key."""
@@ -156,11 +243,11 @@ def test_a_real_endpoint_grades_once_and_its_key_is_nowhere(server, stored, monk
     assert [row.judge for row in again.scores["base"]["math"]] == verdicts
     assert len((out / "judge/replies.jsonl").read_text().splitlines()) == len(replies)
 
-    # Without the choice the tiny model says anything but a verdict; a prompt too long concerns its row only.
+    # Without the choice the tiny model says anything but a verdict.
     free = evaluation.score(out, judge)
     assert free.cells["base"]["math"].judge_unclear > 0
-    long = evaluation.score(out, [*judge, "judge.request={max_tokens: 4000}"])
-    assert long.cells["base"]["math"].judge_unclear == 12
+    with pytest.raises(LipoError, match="refuses every prompt"):
+        evaluation.score(out, [*judge, "judge.request={max_tokens: 4000}"])
 
     monkeypatch.setenv("LIPO_TEST_JUDGE_KEY", KEY + "x")
     with pytest.raises(LipoError, match="AuthenticationError") as error:
