@@ -257,7 +257,13 @@ def read_video(request: Request) -> tuple[Any, dict[str, Any]]:
 
 
 def decode_image(data: bytes) -> Any:
+    """Decode an image as RGB; what is transparent becomes white, as for qwen_vl_utils and vLLM, not the black below."""
     from PIL import Image
 
     with contextlib.closing(Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)) as image:
-        return image.convert("RGB")
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+        layer = image.convert("RGBA")
+        paper = Image.new("RGB", layer.size, "white")
+        paper.paste(layer, mask=layer.getchannel("A"))
+        return paper

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from eval import EngineConfig, SamplingConfig
-from eval._replica import LoadOptions, Replica, Request, VideoSize, _engine_arguments, read_video
+from eval._replica import LoadOptions, Replica, Request, VideoSize, _engine_arguments, decode_image, read_video
 from recipes.tiny.clips import make_clip, write_clip
 
 BASE = Path(__file__).parents[2] / "recipes" / "tiny" / "base"
@@ -33,6 +33,26 @@ def test_frames_and_their_times():
     assert times == {"fps": 0.5, "total_num_frames": 3, "frames_indices": [0, 1, 2], "duration": 6.0}
     with pytest.raises(ValueError, match="same shape"):
         read_video(_request("<video>?", [_frame(0), _frame(0, (56, 56))]))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "RGB"])
+def test_what_is_transparent_is_white(mode):
+    image, buffer = Image.new("LA", (2, 1)), io.BytesIO()
+    image.putpixel((1, 0), (0, 255))
+    if mode in ("RGBA", "LA"):
+        image.convert(mode).save(buffer, "PNG")
+    else:
+        # One colour, or one place of the palette, stands for nothing.
+        plain = Image.frombytes("L", (2, 1), bytes([9, 0])).convert(mode)
+        plain.save(buffer, "PNG", transparency=(9, 9, 9) if mode == "RGB" else 9)
+    assert decode_image(buffer.getvalue()).tobytes() == bytes([255] * 3 + [0] * 3)
+
+
+def test_an_opaque_picture_with_alpha_keeps_its_colours():
+    image = Image.effect_noise((8, 8), 99).convert("RGBA")
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    assert decode_image(buffer.getvalue()).tobytes() == image.convert("RGB").tobytes()
 
 
 class Recording(Replica):
