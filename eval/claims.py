@@ -113,4 +113,6 @@ def _explain(comparison: Comparison, reduction: Estimate | None, shorter: bool, 
 
 
 def _percent(e: Estimate, unit: str) -> str:
+    if not e.bounded:
+        return "no interval from one cluster"
     return f"95 % interval {100 * e.low:+.1f} to {100 * e.high:+.1f} {unit}"

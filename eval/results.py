@@ -6,7 +6,8 @@ The schema of ``results.json`` is in docs/evaluation.md.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ class Results:
             "averages": _plain(self.averages),
             "comparisons": _plain(self.comparisons),
             "published": self.published,
-            "claims": [asdict(verdict) for verdict in self.claims],
+            "claims": [_plain(verdict) for verdict in self.claims],
         }
 
     def write_json(self, path: Path) -> None:
@@ -160,4 +161,9 @@ class Results:
 
 
 def _plain(value: Any) -> Any:
-    return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else asdict(value)
+    """Plain data; JSON has no number for a limit that is infinite."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

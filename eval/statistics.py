@@ -19,11 +19,16 @@ _SEED = 20250
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval."""
+    """A figure with its 95 % interval; one without limits where a single cluster cannot tell how much others differ."""
 
     value: float
     low: float
     high: float
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the interval has limits."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95, inflation: float = 1.0) -> Estimate:
@@ -150,19 +155,21 @@ def bootstrap(
         clusters: For each benchmark the cluster number (from 0) of each item; whole clusters are drawn then.
 
     Returns:
-        The statistic of the sample, and percentiles over resamples.
+        The statistic of the sample, and percentiles over resamples; no limits where a benchmark is a single cluster.
 
     Example:
         >>> x, y = np.array([2.0, 4.0, 6.0]), np.array([1.0, 2.0, 3.0])
         >>> bootstrap([(x, y)], lambda a, b: b / a).value
         0.5
     """
-    generator = np.random.default_rng(_SEED)
     point = np.mean([[array.mean() for array in arrays] for arrays in strata], axis=0)
+    n = min(len(np.unique(c)) for c in clusters) if clusters else min(len(arrays[0]) for arrays in strata)
+    if n < 2:
+        return Estimate(float(statistic(*point)), -math.inf, math.inf)
+    generator = np.random.default_rng(_SEED)
     resampled = np.zeros((len(strata[0]), RESAMPLES))
     for i, arrays in enumerate(strata):
         resampled += _resample(arrays, clusters[i] if clusters else None, generator) / len(strata)
-    n = max(2, min(len(np.unique(c)) for c in clusters) if clusters else min(len(arrays[0]) for arrays in strata))
     tail = float(special.ndtr(-math.sqrt(n / (n - 1)) * stats.t.ppf(0.5 + confidence / 2, n - 1)))
     low, high = np.quantile(statistic(*resampled), [tail, 1 - tail])
     return Estimate(float(statistic(*point)), float(low), float(high))
@@ -190,7 +197,8 @@ def mean_interval(values: np.ndarray, clusters: np.ndarray | None = None) -> Est
     r"""Estimate a mean over items: Student's t interval; over clusters of items where they are given.
 
     With $G$ clusters and deviations $e_i$ from the mean the variance is $G/(G-1) \sum_g (\sum_{i \in g} e_i)^2 / n^2$
-    (Liang and Zeger 1986) with $G - 1$ degrees of freedom; with one item per cluster that is the common one.
+    (Liang and Zeger 1986) with $G - 1$ degrees of freedom; with one item per cluster that is the common one. A single
+    cluster leaves no degree of freedom, and the interval has no limits.
 
     Args:
         values: Shape (items,).
@@ -200,7 +208,7 @@ def mean_interval(values: np.ndarray, clusters: np.ndarray | None = None) -> Est
     deviations = values - mean if clusters is None else np.bincount(clusters, values - mean)
     count = len(deviations)
     if count < 2:
-        return Estimate(mean, mean, mean)
+        return Estimate(mean, -math.inf, math.inf)
     deviation = math.sqrt(count / (count - 1) * float((deviations**2).sum())) / n
     half = float(stats.t.ppf(0.975, count - 1)) * deviation
     return Estimate(mean, mean - half, mean + half)

@@ -179,6 +179,9 @@ def _compare(pairs: Sequence[tuple[_ItemTable, _ItemTable]], margin: float) -> C
         difference = bootstrap(
             [(a.accuracy, b.accuracy) for a, b in pairs], lambda a, b: a - b, clusters=[a.clusters for a, _ in pairs]
         )
+    if any(a.clusters.max() < 1 for a, _ in pairs):
+        # How much other clusters would differ is anyone's guess.
+        difference = Estimate(difference.value, -1.0, 1.0)
     return Comparison(
         items=sum(len(a.accuracy) for a, _ in pairs),
         accuracy_difference=difference,

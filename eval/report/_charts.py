@@ -54,7 +54,7 @@ def scatter(results: Results, benchmark: str) -> str:
         axes.errorbar(
             [tokens.value],
             [100 * accuracy.value],
-            xerr=[[tokens.value - tokens.low], [tokens.high - tokens.value]],
+            xerr=[[tokens.value - tokens.low], [tokens.high - tokens.value]] if tokens.bounded else None,
             yerr=[[100 * (accuracy.value - accuracy.low)], [100 * (accuracy.high - accuracy.value)]],
             fmt="o",
             color=colour,

@@ -144,7 +144,8 @@ def _prompts(results: Results) -> list[str]:
 def _figures(model: str, cell: Cell, comparison: Comparison | None) -> list[str]:
     difference = _points(comparison.accuracy_difference) if comparison else "–"
     t = cell.tokens
-    tokens = f"{t.mean.value:.1f} [{t.mean.low:.1f}, {t.mean.high:.1f}]"
+    limits = f"{t.mean.low:.1f}, {t.mean.high:.1f}" if t.mean.bounded else "–"
+    tokens = f"{t.mean.value:.1f} [{limits}]"
     counts = [str(cell.unparsed), str(cell.truncated), str(cell.errors)]
     reduction = _reduction(comparison)
     return [model, _percent(cell.accuracy), difference, tokens, f"{t.median:.0f}", f"{t.p90:.0f}", reduction, *counts]
@@ -176,7 +177,8 @@ def _reduction(comparison: Comparison | None) -> str:
     if comparison is None or comparison.token_ratio is None:
         return "–"
     ratio = comparison.token_ratio
-    return f"{100 * (1 - ratio.value):.1f} % [{100 * (1 - ratio.high):.1f}, {100 * (1 - ratio.low):.1f}]"
+    limits = f"{100 * (1 - ratio.high):.1f}, {100 * (1 - ratio.low):.1f}" if ratio.bounded else "–"
+    return f"{100 * (1 - ratio.value):.1f} % [{limits}]"
 
 
 def _escape_cell(text: str) -> str:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from eval import Claim
@@ -57,3 +59,12 @@ def test_the_claim_in_words(results):
         "math: at least 30 % fewer tokens than base on average over all benchmarks, "
         "at an accuracy loss of at most 1 points"
     )
+
+
+def test_one_cluster_confirms_nothing(results):
+    loose = Claim("math", "math", min_token_reduction=0.42, max_accuracy_loss=1.0)
+    verdict = _judge(results, loose, (0.5, -math.inf, math.inf), (0.0, -1.0, 1.0))
+    assert verdict.held and not verdict.confirmed
+    assert "50.0 % fewer tokens (no interval from one cluster)" in verdict.explanation
+    verdict = _judge(results, CLAIM, (0.5, -math.inf, math.inf), (-0.5, -1.0, 1.0))
+    assert "sampling error alone could explain it" in verdict.explanation

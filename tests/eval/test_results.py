@@ -180,3 +180,22 @@ def test_the_judge_has_a_column_of_its_own():
     cell = results.cells["base"]["math"]
     assert (cell.accuracy.value, cell.judge.value, cell.judge_unclear) == (0.5, 0.5, 1)
     assert results.averages["base"].judge.value == 0.5
+
+
+@pytest.mark.parametrize(("corrects", "samples"), [([1] * 40, 1), ([1, 0] * 20, 2), ([0.25, 1] * 20, 1)])
+def test_one_cluster_shows_nothing(tmp_path, corrects, samples):
+    """Of votes, several samples and scores in degrees alike."""
+    items = {"math": [Item(i, (("user", "?"),), (), "1", cluster="one picture") for i in range(40 // samples)]}
+    rows = _rows(corrects, range(10, 50), samples)
+    results = _results({"base": {"math": rows}, "expert": {"math": rows}}, margin=0.3, items=items)
+    for name in ("math", "average"):
+        c = results.comparisons["expert"][name]
+        assert (c.accuracy_difference.low, c.accuracy_difference.high, c.no_worse) == (-1.0, 1.0, False)
+        assert c.token_ratio.value == 1.0 and not c.token_ratio.bounded
+    accuracy = results.cells["base"]["math"].accuracy
+    assert 0 <= accuracy.low < 0.01 and accuracy.high > 0.99
+    results.write_json(tmp_path / "results.json")
+    written = json.loads((tmp_path / "results.json").read_text())
+    mean = written["cells"]["base"]["math"]["tokens"]["mean"]
+    assert mean == {"value": 29.5, "low": None, "high": None} and written["averages"]["base"]["tokens"] == mean
+    assert written["comparisons"]["expert"]["math"]["token_ratio"] == {"value": 1.0, "low": None, "high": None}

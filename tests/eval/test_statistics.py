@@ -27,7 +27,20 @@ def test_mean_interval_agrees_with_scipy():
     low, high = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
     estimate = mean_interval(values)
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((7.25, low, high))
-    assert mean_interval(np.array([4.0])).high == 4.0
+
+
+def test_a_single_item_or_cluster_gives_no_limits():
+    one = np.zeros(3, dtype=int)
+    many = np.arange(3)
+    values = np.array([3.0, 5.0, 8.0])
+    for estimate in (
+        mean_interval(values[:1]),
+        mean_interval(values, one),
+        bootstrap([(values[:1],)], lambda a: a),
+        bootstrap([(values,), (values,)], lambda a: a, clusters=[many, one]),
+    ):
+        assert (estimate.low, estimate.high, estimate.bounded) == (-np.inf, np.inf, False)
+    assert bootstrap([(values,)], lambda a: a, clusters=[many]).bounded
 
 
 def test_paired_proportions_by_hand():

@@ -144,3 +144,12 @@ def test_given_claims_replace_those_of_the_config(page, results):
     assert "merged: at least 30 % fewer tokens" in text and "math: at least 42 %" not in text
     with pytest.raises(LipoError, match="claims"):
         page(results, claims=[Claim("nobody")])
+
+
+def test_a_single_item_is_shown_without_limits(page, make_results, tmp_path):
+    """One item is one cluster."""
+    claim = Claim("math", "math", min_token_reduction=0.1)
+    text = page(make_results({"base": (0.5, 90), "math": (0.6, 40)}, items=1, claims=[claim]))
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    assert "<small>–</small>" in text and "[–]" in markdown
+    assert not re.search(r"\b(inf|nan)\b", re.sub(r"<script.*?</script>", "", text, flags=re.S) + markdown)
