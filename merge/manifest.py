@@ -142,6 +142,8 @@ def is_complete(plan: Plan) -> bool:
             return False
         if any((out / name).stat().st_size != layout.size for name, layout in plan.layouts.items()):
             return False
+        if not _is_accompanied(plan):
+            return False
         if content["fingerprint"] == plan.fingerprint:
             return True
         # Same recipe, other file times: a copy or a fresh clone of the same inputs is still the same.
@@ -153,6 +155,19 @@ def is_complete(plan: Plan) -> bool:
         files == {file.name: sha256_file(file) for file in model.files}
         for files, model in zip(recorded, models, strict=True)
     )
+
+
+def _is_accompanied(plan: Plan) -> bool:
+    """Whether the files beside the weights in ``out`` are what :func:`copy_accompanying` would write there."""
+    base, out = plan.base.directory, plan.config.out
+    config = json.loads((out / "config.json").read_text("utf-8"))
+    return config == _with_dtype(plan.base.config, plan.config.dtype) and all(
+        _content(out / name) == _content(base / name) for name in _ACCOMPANYING
+    )
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ def done(models, tmp_path: Path):
     for name, layout in plan.layouts.items():
         create(out / name, layout)
     hashes = {str(p): sha256_file(p) for p in [*plan.input_files, *(out / name for name in plan.layouts)]}
+    copy_accompanying(plan, out)
     write_manifest(plan, out, hashes, {job.name: _record() for job in plan.jobs}, seconds=1.0)
     return plan, out
 
@@ -52,6 +53,20 @@ def test_complete_until_something_changes(done, models) -> None:
         file.seek(-4, 2)
         file.write(b"\0\0\0\0")
     assert not is_complete(build_plan(plan.config))
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "tokenizer_config.json", "config.json"])
+def test_not_complete_once_the_base_has_other_files_beside_its_weights(done, models, name: str) -> None:
+    plan, out = done
+    path = models["base"] / name
+    before = path.read_text() if path.exists() else None
+    path.write_text('{"dtype": "float32", "model_type": "another"}')
+    changed = build_plan(plan.config)
+    assert changed.fingerprint == plan.fingerprint and not is_complete(changed)
+    copy_accompanying(changed, out)
+    assert is_complete(changed)
+    path.unlink() if before is None else path.write_text(before)
+    assert not is_complete(build_plan(plan.config)), "a file that the base has no longer"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"config": 1}'])
