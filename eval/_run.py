@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from eval.judge import Judge
 from eval.results import Results
 from eval.scoring import find_scorer, score_answers, write_scores
 from eval.sources import ClipReader, Item, locate, read_items
-from eval.store import Answer, RowStore, failed_answer
+from eval.store import Answer, RowStore, RowWriter, failed_answer
 from eval.summary import summarise
 from lipo.common import LipoError
 
@@ -83,11 +83,14 @@ def run(config: EvalConfig, on_progress: OnProgress | None = None) -> Results:
             for model, path in config.models.items()
         },
     )
-    write_record(config, provenance)
     work = _plan(config, items, provenance)
     if judge and any(part.missing for part in work):
         judge.require_endpoint()
-    _generate(config, work, items, report)
+    with ExitStack() as stack:
+        writers = {id(part): stack.enter_context(part.store.writing()) for part in work if part.missing}
+        # Not before: a run that finds the answers locked must leave the record of the one that writes them.
+        write_record(config, provenance)
+        _generate(config, work, items, writers, report)
     return _finish(config, provenance, items, work, judge, report)
 
 
@@ -233,27 +236,32 @@ class _Work:
         return Progress(self.model, self.benchmark, len(self.answers), len(self.samples), self.new_tokens)
 
 
-def _generate(config: EvalConfig, work: list[_Work], items: dict[str, list[Item]], on_progress: OnProgress) -> None:
+def _generate(
+    config: EvalConfig,
+    work: list[_Work],
+    items: dict[str, list[Item]],
+    writers: Mapping[int, RowWriter],
+    on_progress: OnProgress,
+) -> None:
     """Answer what is missing, model by model, all benchmarks of a model at once."""
     for part in work:
         on_progress(part.progress)
+
+    def store(part: _Work, answers: list[Answer]) -> None:
+        writers[id(part)](answers)
+        part.answers |= {answer.key: answer for answer in answers}
+        part.new_tokens += sum(answer.tokens for answer in answers)
+        on_progress(part.progress)
+
+    for part in work:
+        unaskable = [sample for sample in part.missing if sample.item.error]
+        if unaskable:
+            store(part, [_unasked(sample) for sample in unaskable])
+    if not any(part.missing for part in work):
+        return
+    from eval._ray import ray_session
+
     with ExitStack() as stack:
-        appenders = {id(p): stack.enter_context(p.store.writing()) for p in work if p.missing}
-
-        def store(part: _Work, answers: list[Answer]) -> None:
-            appenders[id(part)](answers)
-            part.answers |= {answer.key: answer for answer in answers}
-            part.new_tokens += sum(answer.tokens for answer in answers)
-            on_progress(part.progress)
-
-        for part in work:
-            unaskable = [sample for sample in part.missing if sample.item.error]
-            if unaskable:
-                store(part, [_unasked(sample) for sample in unaskable])
-        if not any(part.missing for part in work):
-            return
-        from eval._ray import ray_session
-
         stack.enter_context(ray_session(config.address, config.engine))
         asked = [item for questions in items.values() for item in questions]
         images, video = max(len(item.images) for item in asked), _largest_video(asked)

@@ -8,6 +8,8 @@ import pytest
 
 import eval as evaluation
 from eval import BenchmarkConfig, EngineConfig, EvalConfig, SamplingConfig
+from eval._record import Provenance, read_record, write_record
+from eval.store import Answer, RowStore
 from lipo.common import LipoError
 from recipes.tiny.make_data import make_frame
 from recipes.tiny.model import build_model, save_model
@@ -49,6 +51,16 @@ def test_user_mistakes_are_found_before_anything_starts(tmp_path, models):
     with pytest.raises(LipoError, match="no scorer 'maths'"):
         evaluation.run(replace(config, benchmarks={"math": BenchmarkConfig(tmp_path / "math.parquet", "maths")}))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_refused_leaves_the_record_of_the_one_that_is_writing(tmp_path, models):
+    config = _config(tmp_path, models, make_frame("math", "test", 2))
+    write_record(config, Provenance({"vllm": "0"}, {}))
+    before = read_record(config.out)
+    store = RowStore(config.out / "answers" / "base" / "math.jsonl", Answer)
+    with store.writing(), pytest.raises(LipoError, match="another evaluation is writing"):
+        evaluation.run(replace(config, sampling=SamplingConfig(seed=7)))
+    assert read_record(config.out) == before
 
 
 @pytest.mark.slow
