@@ -76,7 +76,8 @@ class _Counter:
         self._waiting = 0
 
     def add(self, numbers: Tensor) -> None:
-        more = torch.bincount(numbers)
+        # On a GPU the vectors are there, the few counts here.
+        more = torch.bincount(numbers).cpu()
         if more.numel() > self._counts.numel():
             more, self._counts = self._counts, more
         self._counts[: more.numel()] += more
