@@ -75,6 +75,10 @@ def locate(name: str, config: BenchmarkConfig) -> tuple[Path, str]:
     return config.source, config.format or guess_format(config.source)
 
 
+_NUMBERED = tuple(f"image_{i}" for i in range(1, 21))
+"""Of tables with a column per image, such as MMMU's."""
+
+
 @dataclass(frozen=True)
 class _Layout:
     """How rows become items."""
@@ -82,6 +86,8 @@ class _Layout:
     needed: Sequence[Sequence[str]]
     """Of each, one column must be there."""
     image: Sequence[str]
+    dropped: Sequence[str]
+    """Columns that no question is made of once the images are in the store: rows are kept, and these are large."""
     index: Sequence[str]
     wants: Callable[[Row], bool]
     locate: Callable[[Mapping[str, Any], Path], ClipSource | None]
@@ -91,14 +97,18 @@ class _Layout:
 
 
 def _verl_layout() -> _Layout:
-    return _Layout([[c] for c in COLUMNS], ["images"], [], lambda row: True, locate_verl, read_verl_row, FORMAT_HELP)
+    needed, image = [[c] for c in COLUMNS], ["images"]
+    dropped = [*image, *_NUMBERED]
+    return _Layout(needed, image, dropped, [], lambda row: True, locate_verl, read_verl_row, FORMAT_HELP)
 
 
 def _declared_layout(benchmark: Benchmark, name: str, mode: str | None) -> _Layout:
     reader, columns = DeclaredReader(benchmark, name, mode), benchmark.columns
     help_text = f"see the columns of {benchmark.title} in docs/benchmarks.md, and run 'lipo data check'"
     image = [] if benchmark.video else columns.image
-    return _Layout([columns.answer], image, columns.index, reader.wants, reader.locate, reader.read, help_text)
+    # A prompt may ask whether there is a second image.
+    dropped = [*image, *(name for name in _NUMBERED if name not in str(benchmark))]
+    return _Layout([columns.answer], image, dropped, columns.index, reader.wants, reader.locate, reader.read, help_text)
 
 
 @dataclass
@@ -130,7 +140,7 @@ def _read(
         if name is not None and images and not any(isinstance(image, OtherRow) for image in images):
             shared[str(name)] = [image for image in images if not isinstance(image, OtherRow)]
         if not full and layout.wants(row):
-            text = {key: value for key, value in row.items() if key not in layout.image}
+            text = {key: value for key, value in row.items() if key not in layout.dropped}
             pending.append(_Pending(text, number, images, error))
             _locate(pending[-1], layout, root)
     decoded = clips.read(entry.clip for entry in pending if entry.clip is not None)
@@ -159,8 +169,7 @@ def _images_of(
     if isinstance(row, BadRow):
         return [], row.error
     values = [row[column] for column in columns if row.get(column) is not None]
-    # image_1 … image_7: a column per image.
-    numbered = [row[name] for name in (f"image_{i}" for i in range(1, 21)) if row.get(name) is not None]
+    numbered = [row[name] for name in _NUMBERED if row.get(name) is not None]
     try:
         return read_images(values[0] if values else numbered or None, store, root), None
     except (ValueError, OSError) as problem:

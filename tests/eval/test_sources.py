@@ -96,10 +96,11 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path):
         read_items("x", BenchmarkConfig(tmp_path / "none.parquet", "math"))
 
 
-def test_images_of_large_files_stay_out_of_memory(tmp_path, monkeypatch):
+@pytest.mark.parametrize("column", ["image", "image_1"])
+def test_images_of_large_files_stay_out_of_memory(tmp_path, monkeypatch, column):
     path = tmp_path / "q.tsv"
     with path.open("w") as file:
-        file.write("index\tquestion\tanswer\timage\n")
+        file.write(f"index\tquestion\tanswer\t{column}\n")
         for i in range(30):
             file.write(f"{i}\t?\t{i}\t{base64.b64encode(bytes([i]) * 1_500_000).decode()}\n")
     monkeypatch.setattr("eval.sources._reader.ImageStore", lambda: ImageStore(in_memory=1 << 20))
@@ -109,6 +110,16 @@ def test_images_of_large_files_stay_out_of_memory(tmp_path, monkeypatch):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 30_000_000, "45 MB of images were in memory at once"
+
+
+def test_a_prompt_may_ask_for_a_column_of_images(tmp_path):
+    prompt = "{{ question }}{% if row.image_2 %} Compare.{% endif %}"
+    (tmp_path / "own.yaml").write_text(f"{{title: X, about: x, prompt: '{prompt}', scorers: [{{use: math}}]}}")
+    image = base64.b64encode(b"i" * 90).decode()
+    (tmp_path / "q.tsv").write_text(f"question\tanswer\timage_1\timage_2\n?\t1\t{image}\t{image}\n?\t2\t{image}\t\n")
+    two, one = read_items("x", BenchmarkConfig(tmp_path / "q.tsv", declaration=str(tmp_path / "own.yaml")))
+    assert (two.question, len(two.images)) == ("<image><image>? Compare.", 2)
+    assert (one.question, len(one.images)) == ("<image>?", 1)
 
 
 def test_a_limit_stops_reading_but_not_before_images_that_are_still_owed(tmp_path):
