@@ -52,6 +52,7 @@ def render_html(results: Results, verdicts: Sequence[Verdict], curves: _charts.T
         scatters=[Markup(_charts.scatter(results, name)) for name in _averaged(names)],  # noqa: S704 (our own SVG)
         histograms=[Markup(_charts.histogram(results, name)) for name in names],  # noqa: S704
         training=_training(results, curves),
+        methods=_methods(results),
         examples=example_prompts(results),
         has_videos=any(item.clip for items in results.items.values() for item in items),
         items_per_benchmark=ITEMS_PER_BENCHMARK,
@@ -68,6 +69,12 @@ def _best(results: Results, names: list[str]) -> dict[str, float]:
         return dict.fromkeys([*names, "average"], -1.0)
     best = {name: max(cells[name].accuracy.value for cells in results.cells.values()) for name in names}
     return {**best, "average": max(average.accuracy.value for average in results.averages.values())}
+
+
+def _methods(results: Results) -> set[str]:
+    """How accuracies were compared: by ``proportions``, by ``bootstrap``, or by the one here and the other there."""
+    comparisons = [c for per_benchmark in results.comparisons.values() for c in per_benchmark.values()]
+    return {"bootstrap" if c.became_right is None else "proportions" for c in comparisons}
 
 
 def _averaged(names: list[str]) -> list[str]:

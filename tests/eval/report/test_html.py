@@ -10,6 +10,7 @@ from eval import Claim
 from eval.report import write_report
 from eval.report._browser import ITEMS_PER_BENCHMARK
 from eval.sources import Clip
+from eval.summary import summarise
 from lipo.common import LipoError
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)><!--"
@@ -153,3 +154,24 @@ def test_a_single_item_is_shown_without_limits(page, make_results, tmp_path):
     markdown = (tmp_path / "report" / "report.md").read_text()
     assert "<small>–</small>" in text and "[–]" in markdown
     assert not re.search(r"\b(inf|nan)\b", re.sub(r"<script.*?</script>", "", text, flags=re.S) + markdown)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "said", "unsaid"),
+    [
+        ((), ["Accuracy: Bonett and Price's", "McNemar's exact test"], ["without a test"]),
+        (("math", "ocr"), ["Accuracy: paired percentile bootstrap", "without a test"], ["Bonett", "McNemar's"]),
+        (("ocr",), ["right or wrong: Bonett", "McNemar's", "Accuracy with degrees: paired percentile"], []),
+    ],
+)
+def test_the_page_says_how_accuracies_were_compared(page, results, degrees, said, unsaid):
+    for rows in results.scores.values():
+        for name in degrees:
+            rows[name] = [replace(row, correct=row.correct / 2) for row in rows[name]]
+    summarise(results)
+    text = " ".join(re.search("<dt>Against the baseline</dt>(.*?)</dd>", page(results))[1].split())
+    assert all(part in text for part in said) and not any(part in text for part in unsaid), text
+
+
+def test_a_single_model_is_compared_with_none(page, make_results):
+    assert "Against the baseline" not in page(make_results({"base": (0.5, 90)}, items=5))
