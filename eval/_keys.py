@@ -15,6 +15,8 @@ from lipo.common import LipoError, atomic_write, sha256_file
 
 _SUFFIXES = {".safetensors", ".json", ".jinja", ".txt", ".model"}
 """Files of a model directory that decide its answers: weights, settings, tokenizer, chat template."""
+_ABOUT = {"manifest.json", "trainer_state.json"}
+"""Files that tell when and where a model was merged or trained, and decide no answer."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ def fingerprint_model(directory: Path, cache: Path) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    files = sorted(p for p in directory.iterdir() if p.suffix in _SUFFIXES and p.is_file())
+    files = sorted(p for p in directory.iterdir() if p.suffix in _SUFFIXES and p.name not in _ABOUT and p.is_file())
     stamp = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
     try:
         known = json.loads(cache.read_text("utf-8"))
-        if known["directory"] == str(directory.resolve()) and known["files"] == stamp:
+        # Answers are stored under the fingerprint in the cache, also where that lists files which do not count.
+        counted = [entry for entry in known["files"] if entry[0] not in _ABOUT]
+        if known["directory"] == str(directory.resolve()) and counted == stamp:
             return str(known["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError):
         pass

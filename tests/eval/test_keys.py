@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 
@@ -84,3 +85,28 @@ def test_fingerprint_is_not_taken_from_a_stale_or_broken_cache(tmp_path):
     cache.write_text("{torn")
     weights.write_bytes(b"a")
     assert fingerprint_model(model, cache) == first
+
+
+def test_fingerprint_is_the_same_for_weights_merged_anew(tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"weights")
+    (model / "config.json").write_text("{}")
+    first = fingerprint_model(model, tmp_path / "cache.json")
+    # Of these two files; it names stored answers, so it must never become another.
+    assert first == "9ec0cdbf409d290232d4880f3811897c2575ea24bc891a672ba9b1e4b6e9d9f5"
+    (model / "manifest.json").write_text('{"summary": {"seconds": 3.1}}')
+    (model / "trainer_state.json").write_text("{}")
+    assert fingerprint_model(model, tmp_path / "other.json") == first
+
+
+def test_fingerprint_of_answers_that_are_stored_stays_whatever_files_it_was_made_of(tmp_path):
+    model, cache = tmp_path / "model", tmp_path / "cache.json"
+    model.mkdir()
+    for name in ("config.json", "manifest.json", "model.safetensors"):
+        (model / name).write_text("{}")
+    stamp = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(model.iterdir())]
+    cache.write_text(json.dumps({"directory": str(model.resolve()), "files": stamp, "fingerprint": "stored"}))
+    assert fingerprint_model(model, cache) == "stored"
+    (model / "config.json").write_text('{"changed": 1}')
+    assert fingerprint_model(model, cache) != "stored"
