@@ -11,7 +11,7 @@ from pathlib import Path
 from eval._keys import vllm_version
 from eval.config import EngineConfig
 from lipo.common import LipoError
-from lipo.common.local_ray import local_ray
+from lipo.common.local_ray import local_ray, reach
 
 _LOCAL_OBJECT_STORE = 256 << 20
 """Bytes; holds only questions on their way to replicas."""
@@ -41,6 +41,7 @@ def ray_session(address: str | None, engine: EngineConfig) -> Iterator[None]:
         try:
             if address is not None:
                 stack.callback(ray.shutdown)
+                reach(address)
                 ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
             else:
                 stack.enter_context(local_ray(cpus, _LOCAL_OBJECT_STORE))
