@@ -9,12 +9,15 @@ from pathlib import Path
 from lipo.common import LipoError
 
 EXCLUDES = (
-    ".git", ".venv", "venv", "runs", "outputs", "models", "data", "wandb", "build", "dist", "__pycache__",
-    ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "*.egg-info",
+    "/runs", "/outputs", "/models", "/data", "/wandb", "/build", "/dist",
+    ".git", ".venv", "venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "*.egg-info",
     "*.parquet", "*.bin", "*.pt", "*.pth", "*.gguf", "*.zip", "*.tar", "*.gz",
     ".env", "*.env", ".netrc", "*.pem", "*.key", "id_rsa*", "id_ed25519*", "secrets*",
 )  # fmt: skip
-"""Patterns, as .gitignore has them; the last line keeps credentials from going along by accident."""
+"""Patterns, as .gitignore has them; the last line keeps credentials from going along by accident.
+
+Folders of data and results are meant at the top only: further down, packages have such names.
+"""
 _LIMIT = 64 << 20
 """Ray's own limit is 500 MiB; that much is data, which belongs to a shared directory."""
 _SHOWN = 3
@@ -25,7 +28,7 @@ def check_size(directory: Path, excludes: tuple[str, ...] = EXCLUDES) -> int:
 
     Args:
         directory: To be sent.
-        excludes: Patterns of names to be left out.
+        excludes: Patterns of what is left out.
 
     Returns:
         Bytes.
@@ -37,10 +40,11 @@ def check_size(directory: Path, excludes: tuple[str, ...] = EXCLUDES) -> int:
         raise LipoError(f"no directory {directory}", "correct --working-dir")
     sizes = []
     for root, folders, files in os.walk(directory):
-        folders[:] = [name for name in folders if not _excluded(name, excludes)]
+        below = Path(root).relative_to(directory)
+        folders[:] = [name for name in folders if not _excluded(below / name, excludes)]
         for name in files:
             path = Path(root) / name
-            if not _excluded(name, excludes) and path.is_file() and not path.is_symlink():
+            if not _excluded(below / name, excludes) and path.is_file() and not path.is_symlink():
                 sizes.append((path.stat().st_size, path))
     total = sum(size for size, _ in sizes)
     if total > _LIMIT:
@@ -52,5 +56,7 @@ def check_size(directory: Path, excludes: tuple[str, ...] = EXCLUDES) -> int:
     return total
 
 
-def _excluded(name: str, excludes: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatch(name, pattern) for pattern in excludes)
+def _excluded(path: Path, excludes: tuple[str, ...]) -> bool:
+    """Whether a pattern meets a path below the directory: the whole path where it has a slash inside, else its name."""
+    patterns = (pattern.rstrip("/") for pattern in excludes)
+    return any(fnmatch.fnmatch(str(path) if "/" in p else path.name, p.removeprefix("/")) for p in patterns)

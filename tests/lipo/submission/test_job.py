@@ -1,12 +1,11 @@
 import json
-import os
 import subprocess
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from lipo.common import LipoError
-from lipo.submission import EXCLUDES, build_job, check_size, command_for, refuse_secrets
+from lipo.submission import build_job, command_for, refuse_secrets
 
 ROOT = Path(__file__).parents[3]
 SHARED = PurePosixPath("/shared/lipo")
@@ -100,7 +99,7 @@ def test_a_secret_must_be_there_on_the_cluster(tmp_path):
 def test_what_goes_along(tmp_path):
     built = job(tmp_path, variables={"NCCL_DEBUG": "WARN"}, excludes=["big"], command="merge")
     assert built.runtime_env["env_vars"]["NCCL_DEBUG"] == "WARN"
-    assert {".venv", "runs", "*.env", "big"} <= set(built.runtime_env["excludes"])
+    assert {".venv", "/runs", "*.env", "big"} <= set(built.runtime_env["excludes"])
     assert "address=auto" in built.entrypoint
     assert "address=auto" not in job(tmp_path, command="train").entrypoint
 
@@ -126,6 +125,8 @@ def test_mistakes(tmp_path, options, message):
         ([], {"HF_TOKEN": "x"}, "--env HF_TOKEN"),
         ([], {"aws_secret_access_key": "x"}, "--env aws_secret_access_key"),
         ([], {"MY_APIKEY": "x"}, "--env MY_APIKEY"),
+        ([], {"PGPASSWORD": "x"}, "--env PGPASSWORD"),
+        ([], {"NGROK_AUTHTOKEN": "x"}, "--env NGROK_AUTHTOKEN"),
         (["trainer.note=s3cr3t-value-1"], {}, r"the value of \$PLANTED_TOKEN"),
         ([], {"HARMLESS": "x s3cr3t-value-1"}, r"the value of \$PLANTED_TOKEN"),
         (["data.train_files=s3://me:pass@host/x"], {}, "a URL with a password"),
@@ -138,25 +139,6 @@ def test_secrets_are_refused_and_not_repeated(words, variables, message):
 
 
 def test_ordinary_words_pass():
-    refuse_secrets(["a=1", "model=Qwen/Qwen2.5-VL-3B-Instruct", "x=http://host:8265/y"], {"NCCL_DEBUG": "INFO"},
+    refuse_secrets(["a=1", "model=Qwen/Qwen2.5-VL-3B-Instruct", "x=http://host:8265/y"],
+                   {"NCCL_DEBUG": "INFO", "TOKENIZERS_PARALLELISM": "false"},
                    {"EMPTY_TOKEN": "", "SHORT_KEY": "a=1"})  # fmt: skip
-
-
-def test_size(tmp_path):
-    (tmp_path / "recipe.yaml").write_text("x" * 1000)
-    for name in ("runs", ".venv", ".git"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "big").write_bytes(b"0" * 10**6)
-    (tmp_path / "weights.pt").write_bytes(b"0" * 10**6)
-    assert check_size(tmp_path) == 1000
-    (tmp_path / "film.mp4").touch()
-    os.truncate(tmp_path / "film.mp4", 80 << 20)
-    with pytest.raises(LipoError, match=r"84 MB would be sent .*film\.mp4 \(84 MB\)"):
-        check_size(tmp_path)
-    assert check_size(tmp_path, (*EXCLUDES, "*.mp4")) == 1000
-    with pytest.raises(LipoError, match="no directory"):
-        check_size(tmp_path / "none")
-
-
-def test_this_checkout_is_small_enough():
-    assert check_size(ROOT) < 30 << 20

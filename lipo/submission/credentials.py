@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from lipo.common import LipoError
 
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE", re.IGNORECASE)
+# Also inside a word, as in PGPASSWORD and NGROK_AUTHTOKEN; but a tokenizer is no token.
+_SECRET_NAME = re.compile(
+    r"TOKEN(?!I[SZ])|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE", re.IGNORECASE
+)
 _SHORTEST = 8
 _PASSWORD_IN_URL = re.compile(r"\w+://[^/\s:@]+:[^/\s@]+@")
 
