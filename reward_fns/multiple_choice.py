@@ -54,10 +54,10 @@ def check(
         >>> check("12 cm", "B", None, {"options": ["9 cm", "12 cm"]}).correct
         True
     """
-    texts = option_texts(extra_info)
+    texts = [clean_latex(text) or "" for text in option_texts(extra_info)]
     gold = _gold_letter(ground_truth, texts)
     cleaned = clean_latex(answer)
-    letter = read_choice(cleaned, [clean_latex(text) or "" for text in texts]) if cleaned else None
+    letter = read_choice(cleaned, texts) if cleaned else None
     if letter is None:
         return verdict(Status.UNPARSED)
     return verdict(Status.EQUAL if letter == gold else Status.DIFFERENT)

@@ -25,6 +25,14 @@ def test_letter_with_a_paraphrase_of_its_option_counts():
     assert check("B. twelve centimetres", "B", None, {"options": OPTIONS}).correct
 
 
+@pytest.mark.parametrize("texts", [["It is red.", "It is blue."], [r"$\frac{1}{2}$", r"$\frac{1}{3}$"]])
+def test_the_text_of_an_option_is_a_ground_truth_in_any_spelling(texts):
+    for gold, letter in zip(texts, "AB", strict=True):
+        assert check(letter, gold, None, {"options": texts}).correct
+        assert check(gold, letter, None, {"options": texts}).correct
+        assert not check({"A": "B", "B": "A"}[letter], gold, None, {"options": texts}).correct
+
+
 @pytest.mark.parametrize("gold", ["Z", "7 cm", 5, ""])
 def test_ground_truth_that_names_no_option_is_a_data_error(gold):
     with pytest.raises(LipoError, match="ground truth"):
