@@ -61,7 +61,8 @@ def read_choice(text: str, options: Sequence[str]) -> str | None:
     """
     known = LETTERS[: len(options)] if options else LETTERS[:10]
     by_text = [known[i] for i, option in enumerate(options) if plain(option) == plain(text)]
-    if len(by_text) == 1 and len(text) > 1:
+    # An option's letter is that letter, also where another option's text is the same.
+    if len(by_text) == 1 and text and text.upper() not in tuple(known):
         return by_text[0]
     text = _LEAD.sub("", text, count=1).strip() if _LEAD.match(text) else text
     if match := _LETTER.fullmatch(text):

@@ -33,6 +33,12 @@ def test_the_text_of_an_option_is_a_ground_truth_in_any_spelling(texts):
         assert not check({"A": "B", "B": "A"}[letter], gold, None, {"options": texts}).correct
 
 
+def test_texts_of_one_character_count_unless_they_are_letters_of_options():
+    assert check("3", "C", None, {"options": ["1", "2", "3", "4"]}).correct
+    assert check("y", "B", None, {"options": ["x", "y", "z"]}).correct
+    assert check("B", "B", None, {"options": ["B", "A"]}).correct
+
+
 @pytest.mark.parametrize("gold", ["Z", "7 cm", 5, ""])
 def test_ground_truth_that_names_no_option_is_a_data_error(gold):
     with pytest.raises(LipoError, match="ground truth"):
