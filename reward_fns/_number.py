@@ -21,16 +21,18 @@ class Number(NamedTuple):
 
 _EXACT = Fraction(0)
 _SIMPLE = re.compile(r"[+-]?\d{1,64}", re.ASCII)
+# Longer numbers are in no answer, and beyond 4300 digits Python refuses to convert.
+_DIGITS = r"\d{1,1000}"
 # Thousands are grouped by commas, by spaces, or (where a comma follows for the decimals) by points.
-_INT = r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?:[ ]\d{3})+(?!\d)|\d+)"
+_INT = rf"(?:\d{{1,3}}(?:,\d{{3}}){{1,300}}(?![\d,])|\d{{1,3}}(?:[ ]\d{{3}}){{1,300}}(?!\d)|{_DIGITS})"
 _SIGN = re.compile(r"([+-]?)\s*", re.ASCII)
 _LATEX_FRACTION = re.compile(
-    r"(?:(\d+)\s*)?\\frac\s*(?:\{\s*([+-]?\d+)\s*\}|(\d))\s*(?:\{\s*(-?\d+)\s*\}|(\d))", re.ASCII
+    rf"(?:({_DIGITS})\s*)?\\frac\s*(?:\{{\s*([+-]?{_DIGITS})\s*\}}|(\d))\s*(?:\{{\s*(-?{_DIGITS})\s*\}}|(\d))", re.ASCII
 )
-_MIXED = re.compile(r"(\d+)\s+(\d+)\s*/\s*(\d+)", re.ASCII)
+_MIXED = re.compile(rf"({_DIGITS})\s+({_DIGITS})\s*/\s*({_DIGITS})", re.ASCII)
 _RATIO = re.compile(rf"({_INT})\s*/\s*({_INT})", re.ASCII)
-_EUROPEAN = re.compile(r"(\d{1,3}(?:\.\d{3})+),(\d{1,6})(?![\d,.])", re.ASCII)
-_DECIMAL = re.compile(rf"({_INT}(?:\.\d*)?|\.\d+)", re.ASCII)
+_EUROPEAN = re.compile(r"(\d{1,3}(?:\.\d{3}){1,300}),(\d{1,6})(?![\d,.])", re.ASCII)
+_DECIMAL = re.compile(rf"({_INT}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})", re.ASCII)
 _REPEATING = re.compile(r"\\(?:overline|dot|bar)\s*\{\s*(\d{1,18})\s*\}", re.ASCII)
 _EXPONENT = re.compile(r"[eE]([+-]?\d{1,4})(?![\d.])", re.ASCII)
 _TEN_POWER = re.compile(

@@ -1,5 +1,6 @@
 """The hostile corpus and fuzzing: no false accept, no exception, no delay, no file, no process left."""
 
+import importlib
 import json
 import time
 from pathlib import Path
@@ -66,6 +67,14 @@ def test_other_checks_survive_the_corpus_and_accept_nothing_new(family):
         if spent > 0.25 or (result["acc"] and "equal" not in row["status"] and row["class"] != "lookalikes"):
             wrong.append((row["class"], response[:80], result["status"], spent))
     assert not wrong
+
+
+@pytest.mark.parametrize("literal", ["9" * 5000, "9" + ",999" * 2000, "9" + " 999" * 2000, "1/" + "9" * 5000])
+@pytest.mark.parametrize("family", ("math", "structured", "counting_yes_no", "rounded"))
+def test_a_number_too_long_for_python_is_wrong_where_such_answers_are_let_through(family, literal):
+    check = importlib.import_module(f"reward_fns.{family}").compute_score
+    result = check("x", f"<think>a</think>\\boxed{{{literal}}}", "85", max_answer_chars=10_000)
+    assert result["status"] in ("unparsed", "different", "too_long") and result["acc"] == 0.0
 
 
 def test_no_process_survives():

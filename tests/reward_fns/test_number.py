@@ -60,6 +60,22 @@ def test_refuses_what_only_begins_like_a_number(text):
     assert parse_number(text) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9" * 5000,
+        "9" + ",999" * 2000,
+        "9" + ".999" * 2000 + ",5",
+        "0." + "9" * 5000,
+        "1/" + "9" * 5000,
+        "1 1/" + "9" * 5000,
+        "\\frac{1}{" + "9" * 5000 + "}",
+    ],
+)
+def test_a_literal_longer_than_python_converts_is_no_number(text):
+    assert match_number(text) is None
+
+
 def test_remembers_how_precisely_a_decimal_was_written():
     assert parse_number("3.14").step == Fraction(1, 100)
     assert parse_number("3.14e3").step == 10
