@@ -8,6 +8,7 @@ from typing import Any
 
 from reward_fns._golds import as_texts
 from reward_fns._latex import clean_latex
+from reward_fns._number import parse_number_words
 from reward_fns._options import RewardOptions
 from reward_fns._quantity import parse_quantity
 from reward_fns._score import score_response
@@ -23,6 +24,7 @@ _SIZED = re.compile(
     r"|at (?:most|least)|no|not|wrong|false)\b"
 )
 _WORD = re.compile(r"[^\W\d_]+")
+_MOST_WORDS = 12
 
 
 def _side(text: str) -> bool | None:
@@ -69,17 +71,22 @@ def check(
         if answered is None:
             return verdict(Status.UNPARSED)
         return verdict(Status.EQUAL if answered == side else Status.DIFFERENT)
-    count, right = parse_quantity(_digits_first(found)), parse_quantity(_digits_first(gold))
+    found = _digits_first(found)
+    count, right = parse_quantity(found), parse_quantity(_digits_first(gold))
     if count is None or right is None or count.percent or _SIZED.search(found.casefold()):
         return verdict(Status.UNPARSED)
     return verdict(Status.EQUAL if count.value == right.value else Status.DIFFERENT)
 
 
 def _digits_first(text: str) -> str:
-    """Write ``three dogs`` as ``3 dogs``."""
-    first, _, rest = text.partition(" ")
-    number = parse_quantity(first)
-    return f"{number.value} {rest}".strip() if number is not None and rest and parse_quantity(text) is None else text
+    """Write ``three hundred dogs`` as ``300 dogs``."""
+    words = text.split()
+    lengths = range(min(len(words), _MOST_WORDS), 1, -1)
+    spoken = next((n for n in lengths if parse_number_words(" ".join(words[:n])) is not None), 1)
+    number = parse_quantity(" ".join(words[:spoken]))
+    if number is None or (spoken == 1 and parse_quantity(text) is not None):
+        return text
+    return " ".join([str(number.value), *words[spoken:]])
 
 
 def compute_score(
