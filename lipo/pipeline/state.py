@@ -121,7 +121,8 @@ def status(stage: Stage, inputs: Mapping[str, str], state: State) -> Status:
     # Files that somebody has added are no damage.
     for name, digest in record.outputs.items():
         if not Path(name).is_file():
-            return Status("unfinished", f"{name} is gone")
+            # What is left of a directory would be taken for the whole by the stage.
+            return Status("damaged", f"{name} is gone")
         if state.hashes.content(Path(name)) != digest:
             return Status("damaged", f"{name} was changed by something else")
     return Status("done")

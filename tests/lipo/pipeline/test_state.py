@@ -4,7 +4,7 @@ import os
 import pytest
 
 from lipo.common import LipoError
-from lipo.pipeline import HashCache, Stage, State, run
+from lipo.pipeline import HashCache, Stage, State, examine, run
 
 
 @pytest.fixture
@@ -75,6 +75,27 @@ def test_the_record_names_inputs_and_every_file_of_the_outputs(tmp_path, hashes)
     # A file of the user's beside them is no damage.
     (out / "mine").write_text("2")
     run([Stage("one", lambda: {"settings": "x"}, (out,), lambda _: pytest.fail("ran again"))], state)
+
+
+def test_a_directory_that_lacks_a_file_is_made_anew(tmp_path, hashes):
+    out = tmp_path / "out"
+
+    def work(_):
+        # Like a training: a directory that is there is the finished one.
+        if not out.exists():
+            out.mkdir()
+            for name in ("config.json", "model.safetensors"):
+                (out / name).write_text(name)
+
+    stages = [Stage("one", dict, (out,), work, owns=(out,))]
+    state = State(tmp_path / "pipeline.json", hashes)
+    run(stages, state)
+    (out / "model.safetensors").unlink()
+    found = examine(stages, state)["one"]
+    assert (found.word, found.reason) == ("damaged", f"{out}/model.safetensors is gone")
+    run(stages, state)
+    assert (out / "model.safetensors").is_file() and (tmp_path / "out.replaced-1/config.json").is_file()
+    assert examine(stages, state)["one"].word == "done"
 
 
 def test_a_stage_must_make_its_outputs(tmp_path, hashes):
