@@ -195,12 +195,16 @@ class Stages:
             run_with_progress(config, self._console, cancelled)
 
         def belongs() -> bool:
-            from omegaconf import OmegaConf
+            from lipo.training.export import SETTINGS
+            from lipo.training.settings import require_same
 
             try:
-                return _settings(OmegaConf.load(directory / "config.yaml")) == _settings(config)
-            except (OSError, AttributeError):
+                for file in (export / SETTINGS, directory / "config.yaml"):
+                    if file.parent.exists():
+                        require_same(file, config, "")
+            except LipoError:
                 return False
+            return True
 
         return Stage(self._name(config), inputs, (export,), run, self._first, (export, directory), belongs)
 

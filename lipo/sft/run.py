@@ -14,9 +14,10 @@ from lipo.common import atomic_write, only_one
 from lipo.common.storage import require_local
 from lipo.sft.preflight import steps_per_epoch
 from lipo.training.environment import program_environment
-from lipo.training.export import export_model
+from lipo.training.export import SETTINGS, export_model
 from lipo.training.metrics import next_attempt, read_steps
 from lipo.training.program import last_step, reporter, require_saved, run_program
+from lipo.training.settings import require_same
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,23 @@ def train(
         The exported Hugging Face directory, or ``None`` when ``lipo.export`` is not set.
 
     Raises:
-        LipoError: verl ended with an error, which the message quotes, or before the last step.
+        LipoError: verl ended with an error, which the message quotes, or before the last step; or what is there
+            already was made with other settings.
     """
     directory = Path(config.trainer.default_local_dir)
     export = OmegaConf.select(config, "lipo.export")
     require_local(export or "", "lipo.export")
+    planned = planned_steps(config)
+    roomy = _with_room(config, planned)
     if export and Path(export).is_dir():
+        require_same(Path(export) / SETTINGS, roomy, "choose another lipo.export, or remove it")
         return Path(export)
     directory.mkdir(parents=True, exist_ok=True)
     with only_one(directory / "lock", f"training in {directory}"):
-        planned = planned_steps(config)
         if last_step(directory) < planned:
-            _run_verl(_with_room(config, planned), directory, on_step, on_wait)
+            _run_verl(roomy, directory, on_step, on_wait)
+        else:
+            require_same(directory / "config.yaml", roomy, "choose another trainer.default_local_dir, or remove it")
         done = require_saved(directory, planned)
         if not export:
             return None

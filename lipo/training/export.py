@@ -9,6 +9,9 @@ from pathlib import Path
 from lipo.common import LipoError, atomic_directory, atomic_write
 from lipo.training.lora import META, fold_adapters
 
+SETTINGS = "training_config.yaml"
+"""File of an export: the configuration that it was trained with."""
+
 
 def export_model(source: Path, recipe: Path, export: Path) -> Path:
     """Copy a checkpoint's model, adapters folded in.
@@ -31,7 +34,7 @@ def export_model(source: Path, recipe: Path, export: Path) -> Path:
         if (source.parent / META).is_file():
             fold_adapters(work, source.parent / META)
         _declare_dtype(work)
-        shutil.copy2(recipe, work / "training_config.yaml")
+        shutil.copy2(recipe, work / SETTINGS)
     return export
 
 

@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from lipo.common import atomic_write, only_one
 from lipo.common.storage import require_local
 from lipo.training.environment import join_cluster, on_loopback, training_environment
-from lipo.training.export import export_model
+from lipo.training.export import SETTINGS, export_model
 from lipo.training.metrics import StepMetrics, next_attempt, read_history
 from lipo.training.program import last_step, reporter, require_saved, run_program
+from lipo.training.settings import require_same
 
 
 def train(
@@ -34,12 +35,13 @@ def train(
 
     Raises:
         LipoError: verl ended with an error, which the message quotes, or, where a model is to be exported, without
-            having saved the last step.
+            having saved the last step. Or what is there already was made with other settings.
     """
     directory = Path(config.trainer.default_local_dir)
     export = OmegaConf.select(config, "lipo.export")
     require_local(export or "", "lipo.export")
     if export and Path(export).is_dir():
+        require_same(Path(export) / SETTINGS, config, "choose another lipo.export, or remove it")
         _replay(directory, on_step)
         return Path(export)
     directory.mkdir(parents=True, exist_ok=True)
@@ -56,6 +58,7 @@ def _train_and_export(
 ) -> Path | None:
     planned = int(config.trainer.total_training_steps or 0)
     if planned and last_step(directory) >= planned:
+        require_same(directory / "config.yaml", config, "choose another trainer.default_local_dir, or remove it")
         _replay(directory, on_step)
     else:
         _run_verl(config, directory, on_step, on_wait)

@@ -1,5 +1,6 @@
 """A training whose expert goes to a real S3-compatible server: it appears there whole, or is recognisably not."""
 
+import importlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from lipo.common import LipoError
 from lipo.common._remote import Remote
@@ -28,7 +30,6 @@ class Finished:
         weights = f"global_step_{STEPS}" + ("/actor/huggingface" if command == "train" else "/huggingface")
         shutil.copytree(BASE, self.run / weights)
         (self.run / "latest_checkpointed_iteration.txt").write_text(str(STEPS))
-        (self.run / "config.yaml").write_text("composed: true\n")
         rows = {"data_source": ["x"], "prompt": ["p"], "reward_model": ["r"], "messages": ["m"]}
         pd.DataFrame({key: value * 32 for key, value in rows.items()}).to_parquet(folder / "data.parquet")
         recipe, model, data = {
@@ -38,6 +39,12 @@ class Finished:
         self.words = [command, f"recipes/tiny/{recipe}.yaml", f"{model}={BASE}"]
         self.words += [f"data.{key}={folder}/data.parquet" for key in data]
         self.words += [f"trainer.default_local_dir={self.run}", f"trainer.total_training_steps={STEPS}"]
+        trainer = importlib.import_module({"train": "lipo.training", "sft": "lipo.sft"}[command])
+        config = trainer.compose(ROOT / self.words[1], self.words[2:])
+        if command == "sft":
+            # verl is given one to spare.
+            config.trainer.total_epochs += 1
+        OmegaConf.save(config, self.run / "config.yaml")
 
     def lipo(self, *words, program=("-m", "lipo.cli")):
         command = [sys.executable, *program, *self.words, *words]
@@ -75,7 +82,7 @@ def test_killed_while_sending_it_looks_unfinished_and_the_same_command_finishes_
     assert (folder / "expert/model.safetensors").stat().st_mtime_ns == sent, "not sent again"
     local = stage(f"{url}/expert")
     assert content(local) == content(finished.run / "export")
-    assert (local / "training_config.yaml").read_text() == "composed: true\n"
+    assert (local / "training_config.yaml").read_text() == (finished.run / "config.yaml").read_text()
     assert (local / "model.safetensors").read_bytes() == (BASE / "model.safetensors").read_bytes()
 
     before = {p: p.stat().st_mtime_ns for p in (folder / "expert").iterdir()}

@@ -70,9 +70,10 @@ def test_an_expert_trained_by_hand_with_other_settings_is_not_taken_for_this_one
     expert, directory = stage.owns
     for path in (expert, directory):
         path.mkdir(parents=True)
-    (expert / "config.json").write_text("{}")
     composed = read_recipes(config).trainings[0]
-    (directory / "config.yaml").write_text(OmegaConf.to_yaml(composed))
+    for file in (expert / "training_config.yaml", directory / "config.yaml"):
+        assert examine([stage], state)[stage.name].word == "changed", "nobody knows what made it"
+        file.write_text(OmegaConf.to_yaml(composed))
     assert examine([stage], state)[stage.name].word == "to do"
     composed.algorithm.adv_estimator = "grpo"
     (directory / "config.yaml").write_text(OmegaConf.to_yaml(composed))

@@ -33,3 +33,24 @@ def test_verl_gets_an_epoch_to_spare_and_ends_at_the_planned_step(config, monkey
     assert run.train(config).parts[-2:] == ("global_step_6", "huggingface")
     assert (given[0].total_training_steps, given[0].total_epochs) == (6, 4)
     assert config.trainer.total_epochs == 3
+
+
+def test_what_other_settings_have_made_is_not_taken_for_the_result(config, tmp_path, monkeypatch):
+    def finishes(roomy, directory, *_):
+        OmegaConf.save(roomy, directory / "config.yaml")
+        (directory / "latest_checkpointed_iteration.txt").write_text("6")
+
+    def export(source, recipe, place):
+        place.mkdir()
+        (place / "training_config.yaml").write_text(recipe.read_text())
+        return place
+
+    monkeypatch.setattr(run, "_run_verl", finishes)
+    monkeypatch.setattr(run, "export_model", export)
+    assert run.train(config) == run.train(config) == tmp_path / "model"
+    config.trainer.seed = 2
+    with pytest.raises(LipoError, match=r"model was made with other settings \(trainer\.seed\)"):
+        run.train(config)
+    config.lipo.export = str(tmp_path / "second")
+    with pytest.raises(LipoError, match=r"run was made with other settings \(trainer\.seed\)"):
+        run.train(config)
