@@ -75,7 +75,8 @@ def atomic_directory(final: Path) -> Iterator[Path]:
     if final.exists():
         raise LipoError(f"{final} exists already", "choose another name or remove it")
     final.parent.mkdir(parents=True, exist_ok=True)
-    for stale in final.parent.glob(f".{glob.escape(final.name)}.*.partial"):
+    # mkdtemp's eight characters: "model.v2" is another's.
+    for stale in final.parent.glob(f".{glob.escape(final.name)}.{8 * '[a-z0-9_]'}.partial"):
         shutil.rmtree(stale, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".partial", dir=final.parent))
     try:

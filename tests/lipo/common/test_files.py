@@ -99,6 +99,14 @@ def test_a_kill_leaves_nothing_under_the_final_name(tmp_path, kind, name):
         assert names(tmp_path) == [name]
 
 
+def test_a_directory_in_the_making_is_left_alone_by_one_whose_name_it_begins_with(tmp_path):
+    with atomic_directory(tmp_path / "model.v2") as work:
+        (work / "whole").write_text("x")
+        with atomic_directory(tmp_path / "model"):
+            pass
+    assert names(tmp_path / "model.v2") == ["whole"]
+
+
 def test_free_space(tmp_path):
     require_free_space(tmp_path / "not" / "yet" / "there", 1, "nothing")
     with pytest.raises(LipoError, match=r"the merged model needs 1000000000\.00 GB but .* GB free"):
