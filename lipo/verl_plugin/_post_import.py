@@ -21,17 +21,17 @@ class _Finder(importlib.abc.MetaPathFinder):
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
-                self._wrap(spec.loader, self.pending.pop(name))
+                self._wrap(spec.loader)
                 return spec
         return None
 
-    @staticmethod
-    def _wrap(loader: importlib.abc.Loader, actions: list[_Action]) -> None:
+    def _wrap(self, loader: importlib.abc.Loader) -> None:
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            for action in actions:
+            # Only now: who asks for a spec need not import.
+            for action in self.pending.pop(module.__name__, ()):
                 action(module)
 
         loader.exec_module = exec_module  # type: ignore[method-assign]

@@ -1,3 +1,4 @@
+import importlib.util
 import sys
 
 import pytest
@@ -22,6 +23,16 @@ def test_actions_run_in_order_after_the_import(module):
 
     assert seen == [1]
     assert imported_later.value == 2
+
+
+def test_looking_for_the_module_is_not_importing_it(module):
+    seen = []
+    when_imported(module, lambda m: seen.append(m.value))
+    assert importlib.util.find_spec(module) is not None and seen == []
+    importlib.import_module(module)
+    assert seen == [1]
+    importlib.reload(sys.modules[module])
+    assert seen == [1]
 
 
 def test_action_runs_at_once_for_an_imported_module():
