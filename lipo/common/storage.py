@@ -203,9 +203,10 @@ class Destination:
                 raise LipoError(f"{self.url} {state}", "choose another 'out', or remove that folder")
         elif entries:
             raise LipoError(f"{self.url} is not empty", "choose another 'out', or empty that folder")
-        self._mark(whole=False, files={})
+        # In this order: a mark without its identity would shut us out as well.
         with atomic_write(self._identity) as file:
             file.write(self._sender)
+        self._mark(whole=False, files={})
 
     def send(self, on_bytes: OnBytes | None = None) -> None:
         """Send the directory: weights first, then what makes it a model, then the mark that it is whole.
