@@ -69,4 +69,5 @@ def read_steps(directory: Path, needed: Sequence[str]) -> dict[int, dict[str, fl
 def next_attempt(directory: Path) -> Path:
     """Name the metrics file of a new attempt: verl's file logger empties its file when it starts (tracking.py:541)."""
     directory.mkdir(parents=True, exist_ok=True)
-    return directory / f"attempt-{len(list(directory.glob('attempt-*.jsonl'))) + 1:04d}.jsonl"
+    taken = [int(file.stem[-4:]) for file in directory.glob(f"attempt-{4 * '[0-9]'}.jsonl")]
+    return directory / f"attempt-{max(taken, default=0) + 1:04d}.jsonl"

@@ -1,6 +1,7 @@
 import json
 
 from lipo.training import read_history
+from lipo.training.metrics import next_attempt
 
 
 def write(path, steps, score=0.5):
@@ -38,3 +39,11 @@ def test_cut_line_and_validation_only_records_are_left_out(tmp_path):
         stream.write(json.dumps({"step": 0, "data": {"val-core/acc": 0.5}}) + "\n")
         stream.write('{"step": 3, "data": {"critic/sco')
     assert [e.step for e in read_history(tmp_path)] == [1, 2]
+
+
+def test_a_new_attempt_never_takes_the_file_of_an_old_one(tmp_path):
+    assert next_attempt(tmp_path / "metrics").name == "attempt-0001.jsonl"
+    # The first is gone.
+    for number in (2, 3):
+        write(tmp_path / f"attempt-000{number}.jsonl", [number])
+    assert next_attempt(tmp_path).name == "attempt-0004.jsonl"
