@@ -145,18 +145,22 @@ def test_independent_stages_run_beside_each_other(line):
     assert sorted(line.run(slots=2)) == ["a", "b", "c"]
 
 
-def test_never_more_at_once_than_slots(line):
-    busy, most = [], []
+@pytest.mark.parametrize("slots", [1, 2])
+def test_never_more_at_once_than_slots(line, slots):
+    busy, most, full = [], [], threading.Event()
 
     def work(_):
         busy.append(1)
         most.append(len(busy))
+        if len(busy) == slots:
+            full.set()
+        full.wait(10)
+        # Time for one too many.
         time.sleep(0.05)
         busy.pop()
 
-    line.work = dict.fromkeys("ab", work)
-    line.run(slots=1)
-    assert max(most) == 1
+    run([Stage(name, dict, (), work) for name in "abc"], line.state(), slots=slots)
+    assert len(most) == 3 and max(most) == slots
 
 
 def test_a_failure_lets_the_others_end_and_stops_what_follows(line):
