@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.console import Console
@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from lipo.cli._recipes import find_model, find_recipe, name_paths
 from lipo.cli._storage import fetch, require_there
-from lipo.common import LipoError, load_yaml, parse
+from lipo.common import LipoError, load_yaml, parse, with_overrides
 
 if TYPE_CHECKING:
     from eval import EvalConfig, Progress, Results
@@ -70,9 +70,6 @@ def read_config(words: Sequence[str], flags: dict[str, Any], benchmarks: Sequenc
     Raises:
         LipoError: Words that are none of these, or a config that is not valid.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     from eval import EvalConfig
     from eval.benchmarks import select_benchmarks
 
@@ -91,13 +88,8 @@ def read_config(words: Sequence[str], flags: dict[str, Any], benchmarks: Sequenc
     if benchmarks:
         selected = select_benchmarks(benchmarks)
         data["benchmarks"] = {name: dataclasses.asdict(config) for name, config in selected.items()}
-    try:
-        overrides = OmegaConf.from_dotlist([word for word in words if "=" in word])
-        data = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.merge(data, overrides), resolve=True))
-    except OmegaConfBaseException as error:
-        raise LipoError(f"cannot read the overrides: {' '.join(str(error).split())}", "write key=value") from error
-    config = parse(EvalConfig, data, where)
-    return find_inputs(config)
+    data = with_overrides(data, [word for word in words if "=" in word])
+    return find_inputs(parse(EvalConfig, data, where))
 
 
 def find_inputs(config: EvalConfig) -> EvalConfig:

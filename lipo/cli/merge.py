@@ -15,7 +15,7 @@ from rich.table import Table
 
 from lipo.cli._recipes import find_model, find_recipe, name_paths
 from lipo.cli._storage import require_there, send
-from lipo.common import LipoError, load_yaml, parse, require_free_space
+from lipo.common import LipoError, load_yaml, parse, require_free_space, with_overrides
 from lipo.common.storage import Destination, url_of
 
 if TYPE_CHECKING:
@@ -109,10 +109,7 @@ def read_config(
         config = load_recipe(path, overrides, flags.get("method"))
         known = {key: getattr(config, key) for key in MergeConfig.__dataclass_fields__}
         return parse(MergeConfig, known | flags | {"rules": [dataclasses.asdict(r) for r in config.rules]}, str(path))
-    from omegaconf import OmegaConf
-
-    values = OmegaConf.to_container(OmegaConf.from_dotlist(overrides), resolve=True)
-    return parse(MergeConfig, {**values, **flags}, "the command line")  # type: ignore[dict-item]
+    return parse(MergeConfig, with_overrides({}, overrides) | flags, "the command line")
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), method: str | None = None) -> MergeConfig:
@@ -126,16 +123,13 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), method: str | None = 
     Raises:
         LipoError: The recipe or an override is wrong.
     """
-    from omegaconf import OmegaConf
-
     from merge import MergeConfig
 
     config = load_yaml(MergeConfig, path, overrides)
     config = dataclasses.replace(config, method=method or config.method)
     if config.method == load_yaml(MergeConfig, path).method:
         return config
-    given = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
-    return dataclasses.replace(config, options=given.get("options", {}))  # type: ignore[union-attr, arg-type]
+    return dataclasses.replace(config, options=with_overrides({}, overrides).get("options", {}))
 
 
 def _found(config: MergeConfig) -> MergeConfig:

@@ -1,6 +1,6 @@
 """Errors, configuration and file handling shared by every package; knows nothing of models or training."""
 
-from lipo.common.config import load_yaml, option, parse, reference_table
+from lipo.common.config import load_yaml, option, parse, reference_table, with_overrides
 from lipo.common.errors import LipoError
 from lipo.common.files import atomic_directory, atomic_write, only_one, require_free_space, sha256_file
 
@@ -15,4 +15,5 @@ __all__ = [
     "reference_table",
     "require_free_space",
     "sha256_file",
+    "with_overrides",
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import math
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -187,22 +188,54 @@ def load_yaml(cls: type[T], path: Path, overrides: Sequence[str] = ()) -> T:
     Raises:
         LipoError: No such file, not YAML, unresolvable, or rejected by :func:`parse`.
     """
-    import yaml
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     if not path.is_file():
         raise LipoError(f"no recipe at {path}", "check the path")
-    try:
+    with _reading(str(path)):
         config = OmegaConf.load(path)
-        if not OmegaConf.is_dict(config):
-            raise LipoError(f"{path} does not hold a mapping", "write 'key: value' lines")
-        config = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
-        data = OmegaConf.to_container(config, resolve=True)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError, RecursionError) as error:
+    if not OmegaConf.is_dict(config):
+        raise LipoError(f"{path} does not hold a mapping", "write 'key: value' lines")
+    return parse(cls, with_overrides(config, overrides, str(path)), str(path))
+
+
+def with_overrides(data: Any, overrides: Sequence[str], where: str = "the overrides") -> dict[str, Any]:
+    """Merge ``key=value`` overrides into a mapping, and resolve its interpolations.
+
+    Args:
+        data: Mapping, or what OmegaConf has loaded.
+        overrides: OmegaConf dot-list, e.g. ``["options.scale=0.5"]``.
+        where: How the user knows all of it; used in messages.
+
+    Returns:
+        Plain values.
+
+    Raises:
+        LipoError: An override is no YAML, or something cannot be resolved.
+
+    Example:
+        >>> with_overrides({"scale": 1, "twice": "${scale}"}, ["scale=2"])
+        {'scale': 2, 'twice': 2}
+    """
+    from omegaconf import OmegaConf
+
+    with _reading(where):
+        merged = OmegaConf.merge(data, OmegaConf.from_dotlist(list(overrides)))
+        return typing.cast("dict[str, Any]", OmegaConf.to_container(merged, resolve=True))
+
+
+@contextlib.contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Turn what YAML and OmegaConf raise into a LipoError."""
+    import yaml
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    # YAML lets errors of its constructors through, as for 0b_; a dot-list those of its brackets.
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, LookupError, OSError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise LipoError(f"cannot read {path}: {reason}", "correct the file or the override") from error
-    return parse(cls, typing.cast("Mapping[str, Any]", data), str(path))
+        raise LipoError(f"cannot read {where}: {reason}", "correct the file or the override") from error
 
 
 def reference_table(cls: type[Any]) -> str:

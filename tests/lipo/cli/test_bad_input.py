@@ -74,3 +74,21 @@ def test_demo_checks_the_last_recipe_before_the_first_training(tmp_path):
     assert status == 2
     assert "did you mean 'margin'" in output
     assert not [p for p in written if "training" in p.parts]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["eval", "recipes/tiny/eval.yaml", "models.x=[1", "--dry-run"],
+        ["eval", "recipes/tiny/eval.yaml", "models.x=${oops}", "--dry-run"],
+        ["merge", "--base", "B", "--experts", "a", "b", "--out", "O", "--set", "x=[1"],
+        ["merge", "--base", "B", "--experts", "a", "b", "--out", "O", "--set", "x=${oops}"],
+        ["merge", "recipes/tiny/merge.yaml", "method=ties", "options.x=[1"],
+        ["run", "recipes/tiny/demo.yaml", "out=[1", "--dry-run"],
+    ],
+)
+def test_an_override_that_is_no_yaml_is_refused_in_two_lines(tmp_path, arguments):
+    status, output, written = run(tmp_path, *arguments)
+    assert status == 2, output
+    assert "error: cannot read " in output and "fix: correct the file or the override" in output
+    assert "Traceback" not in output and written == []

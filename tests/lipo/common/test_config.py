@@ -159,7 +159,9 @@ def test_every_broken_file_is_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("override", ["steps", "steps=", "steps=[1", "steps=${", "++steps=1", "=1", "steps.a=1"])
+@pytest.mark.parametrize(
+    "override", ["steps", "steps=", "steps=[1", "steps=${", "++steps=1", "=1", "[=1", "steps=0b_", "steps.a=1"]
+)
 def test_every_broken_override_is_refused(tmp_path, override):
     with pytest.raises(LipoError):
         load_yaml(Options, write(tmp_path, "steps: 1"), [override])
