@@ -104,6 +104,8 @@ def read_recipes(config: PipelineConfig) -> Recipes:
 def check_recipes(recipes: Recipes) -> None:
     """Refuse, before the first long stage, what would fail in a later one; the pipeline's own data must be there.
 
+    Not what the machine lacks: that matters only to trainings that are not done.
+
     Raises:
         LipoError: A model, a data file or a benchmark is missing that no stage makes, or a recipe's settings are wrong.
     """
@@ -112,7 +114,7 @@ def check_recipes(recipes: Recipes) -> None:
     from lipo.training import check
 
     for training in recipes.trainings:
-        check(training)
+        check(training, room=False)
     later = {Path(training.lipo.export).absolute() for training in recipes.trainings}
     if recipes.merging:
         merge.check(recipes.merging, later)
@@ -152,10 +154,11 @@ class Stages:
         """Keep what the stages need."""
         self._recipes, self._hashes, self._console, self._first = recipes, hashes, console, first
         self._results: Results | None = None
-        self._makers = {Path(training.lipo.export): self._name(training) for training in recipes.trainings}
+        self._makers = {Path(training.lipo.export): self.name(training) for training in recipes.trainings}
 
     @staticmethod
-    def _name(training: DictConfig) -> str:
+    def name(training: DictConfig) -> str:
+        """Name the stage of a training."""
         return f"training {training.trainer.experiment_name} ({training.algorithm.adv_estimator})"
 
     def all(self) -> list[Stage]:
@@ -206,7 +209,7 @@ class Stages:
                 return False
             return True
 
-        return Stage(self._name(config), inputs, (export,), run, self._first, (export, directory), belongs)
+        return Stage(self.name(config), inputs, (export,), run, self._first, (export, directory), belongs)
 
     def _merge(self, config: MergeConfig) -> Stage:
         settings = _plain(config, "base", "experts", "out", "workers", "address")

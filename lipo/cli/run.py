@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,6 +18,11 @@ from lipo.cli._stages import Recipes, Stages, check_recipes, data_stage, read_re
 from lipo.common import LipoError, load_yaml, only_one
 from lipo.pipeline import Event, HashCache, PipelineConfig, State, examine, with_profile
 from lipo.pipeline import run as run_stages
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from lipo.pipeline import Status
 
 _MEMORY_NEEDED = 8 * 2**30
 _COLOURS = {"done": "green", "to do": "cyan", "unfinished": "cyan", "changed": "yellow", "damaged": "red"}
@@ -59,8 +64,10 @@ def run_pipeline(config: PipelineConfig, console: Console) -> None:
         news = _News(console)
         run_stages(data_stage(config, hashes), state, news)
         check_recipes(recipes)
-        _require_memory(recipes)
-        slots = config.parallel or _slots(recipes)
+        left = _left(recipes, examine(Stages(recipes, hashes, console).all(), state))
+        _require_room(left)
+        _require_memory(left)
+        slots = config.parallel or _slots(config.address, left)
         # Two live displays at once would overwrite each other: with several trainings, plain lines.
         shown = console if slots == 1 else Console(file=console.file, force_terminal=False, soft_wrap=True)
         stages = Stages(recipes, hashes, shown)
@@ -81,8 +88,10 @@ def show(config: PipelineConfig, console: Console) -> None:
     if all(found.word == "done" for found in examine(data, state).values()):
         check_recipes(recipes)
     stages = [*data, *Stages(recipes, hashes, console, tuple(stage.name for stage in data)).all()]
+    statuses = examine(stages, state)
+    _require_room(_left(recipes, statuses))
     table = Table("stage", "state", "why")
-    for name, found in examine(stages, state).items():
+    for name, found in statuses.items():
         table.add_row(escape(name), f"[{_COLOURS.get(found.word, 'dim')}]{found.word}[/]", escape(found.reason))
     console.print(table)
 
@@ -105,33 +114,45 @@ class _News:
         self._console.print(texts[event.what], highlight=False, soft_wrap=True)
 
 
-def _require_memory(recipes: Recipes) -> None:
+def _left(recipes: Recipes, statuses: Mapping[str, Status]) -> list[DictConfig]:
+    """Trainings that are not done."""
+    return [training for training in recipes.trainings if statuses[Stages.name(training)].word != "done"]
+
+
+def _require_room(trainings: Sequence[DictConfig]) -> None:
+    from lipo.training.preflight import require_room
+
+    for training in trainings:
+        require_room(Path(training.trainer.default_local_dir), training.actor_rollout_ref.model.path)
+
+
+def _require_memory(trainings: Sequence[DictConfig]) -> None:
     import psutil
 
     available = psutil.virtual_memory().available
-    if available < _MEMORY_NEEDED and any(training.trainer.device == "cpu" for training in recipes.trainings):
+    if available < _MEMORY_NEEDED and any(training.trainer.device == "cpu" for training in trainings):
         raise LipoError(
             f"training needs 8 GB of free memory; {available / 2**30:.1f} GB are free", "close other programs"
         )
 
 
-def _slots(recipes: Recipes) -> int:
+def _slots(address: str | None, trainings: Sequence[DictConfig]) -> int:
     """Trainings that fit beside each other: one without a cluster, else by GPUs."""
-    if recipes.config.address is None or len(recipes.trainings) < 2:
+    if address is None or len(trainings) < 2:
         return 1
     import ray
 
     from lipo.common.local_ray import reach
 
     try:
-        reach(recipes.config.address)
-        ray.init(address=recipes.config.address, log_to_driver=False, logging_level=logging.ERROR)
+        reach(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         gpus = ray.cluster_resources().get("GPU", 0.0)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise LipoError(f"no Ray cluster at '{recipes.config.address}': {error}", "correct 'address'") from error
+        raise LipoError(f"no Ray cluster at '{address}': {error}", "correct 'address'") from error
     finally:
         ray.shutdown()
-    return fitting([t.trainer.nnodes * t.trainer.n_gpus_per_node for t in recipes.trainings], gpus)
+    return fitting([t.trainer.nnodes * t.trainer.n_gpus_per_node for t in trainings], gpus)
 
 
 def fitting(needed: Sequence[int], available: float) -> int:

@@ -21,11 +21,12 @@ _CHECKPOINT_COPIES = 8
 """Bytes per model byte: float32 weights, two Adam moments and the export, for two checkpoints at once."""
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, room: bool = True) -> None:
     """Refuse a run that would fail after its long start.
 
     Args:
         config: From :func:`lipo.training.compose`.
+        room: Whether to ask for disk space too; a run that is done needs none.
 
     Raises:
         LipoError: Unknown estimator; unknown or invalid keys under ``algorithm.<estimator>``; a model that
@@ -39,6 +40,8 @@ def check(config: DictConfig) -> None:
         for file in [files] if isinstance(files, str) else files:
             _check_data(file, f"data.{key}", config)
     _check_export(config)
+    if room:
+        require_room(Path(config.trainer.default_local_dir), config.actor_rollout_ref.model.path)
 
 
 def _check_estimator(config: DictConfig) -> None:
@@ -77,7 +80,6 @@ def _check_data(file: str, where: str, config: DictConfig) -> None:
 
 
 def _check_export(config: DictConfig) -> None:
-    require_room(Path(config.trainer.default_local_dir), config.actor_rollout_ref.model.path)
     contents = config.actor_rollout_ref.actor.checkpoint.save_contents
     if OmegaConf.select(config, "lipo.export") and "hf_model" not in contents:
         raise LipoError(

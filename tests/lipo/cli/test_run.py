@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -151,3 +152,21 @@ def test_data_that_are_made_are_checked_when_they_are_there(folder, capsys):
     with pytest.raises(LipoError, match=r"runs/demo/data/none\.parquet"):
         run_pipeline(config, Console())
     assert "data finished" in capsys.readouterr().out and not (folder / "runs/demo/training").exists()
+
+
+@pytest.mark.parametrize(
+    ("busy", "message"), [("psutil.virtual_memory", "8 GB of free memory"), ("shutil.disk_usage", "0.00 GB free")]
+)
+def test_only_a_training_that_is_not_done_needs_room(folder, data, monkeypatch, busy, message):
+    out = folder / "runs/demo"
+    out.mkdir(parents=True)
+    (out / "data").symlink_to(data)
+    config = pipeline("data=null", "merge=null", "eval=null", "training=[recipes/tiny/math.yaml]")
+    monkeypatch.setattr(busy, lambda *_: SimpleNamespace(available=0, free=0))
+    with pytest.raises(LipoError, match=message):
+        run_pipeline(config, Console())
+    (stage,) = stages_of(config)
+    (stage.outputs[0]).mkdir(parents=True)
+    (stage.outputs[0] / "config.json").write_text("{}")
+    State(out / "pipeline.json", HashCache(out / "hashes.json")).finish(stage, stage.inputs(), 1.0)
+    run_pipeline(config, Console())
