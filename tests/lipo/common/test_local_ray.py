@@ -3,11 +3,12 @@
 import psutil
 import pytest
 import ray
+from ray._private import worker
 
 from lipo.common.local_ray import local_ray
 
 
-def test_nothing_is_left_even_of_agents_that_have_lost_their_raylet() -> None:
+def test_nothing_is_left_even_of_agents_that_have_lost_their_raylet(monkeypatch: pytest.MonkeyPatch) -> None:
     bystander = psutil.Popen(["sleep", "600"])
     others = set(psutil.Process().children(recursive=True))
     try:
@@ -18,8 +19,15 @@ def test_nothing_is_left_even_of_agents_that_have_lost_their_raylet() -> None:
             assert agents
             for agent in agents:
                 agent.suspend()  # so that it cannot notice
-            next(process for process in family if process.name() == "raylet").kill()
-        assert not ray.is_initialized()
+            raylet = next(process for process in family if process.name() == "raylet")
+            shut_down = worker._global_node.kill_all_processes
+
+            def raylet_dies_first(**options: object) -> None:
+                raylet.kill()  # no sooner: Ray ends a driver, here pytest, that sees its raylet gone
+                shut_down(**options)
+
+            monkeypatch.setattr(worker._global_node, "kill_all_processes", raylet_dies_first)
+        assert not ray.is_initialized() and not raylet.is_running()
         assert not [process for process in family if process.is_running() and process.status() != "zombie"]
         assert bystander.is_running()
     finally:
