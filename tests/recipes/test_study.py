@@ -8,10 +8,8 @@ import pytest
 
 from lipo.common import LipoError
 from recipes.tiny.study.__main__ import run as run_study
-from recipes.tiny.study.bootstrap import interval, resample
 from recipes.tiny.study.collect import _halved, _on_front, _training_tokens, collect, measure
 from recipes.tiny.study.config import Run, Study, check, everything
-from recipes.tiny.study.contents import contents
 from recipes.tiny.study.picture import colours, picture
 from recipes.tiny.study.provenance import provenance, versions
 from recipes.tiny.study.render import made_with, markdown, training_tokens, verdicts
@@ -176,17 +174,6 @@ def test_all_tasks_weigh_the_same(study):
     assert picture(results)
 
 
-def test_one_answered_item_counts_for_every_seed():
-    """Items are drawn once for all seeds: with two seeds alike, two are worth no more than one."""
-    items = np.random.default_rng(0).random((1, 200, 1))
-    apart = np.arange(200)
-    one = interval(0, resample(items, apart)[:, 0])
-    two = interval(0, resample(np.concatenate([items, items]), apart)[:, 0])
-    assert two["high"] - two["low"] == pytest.approx(one["high"] - one["low"], rel=0.05)
-    # Near the textbook's: ± 1.96 σ / √n.
-    assert one["high"] - one["low"] == pytest.approx(2 * 1.96 * items.std() / np.sqrt(200), rel=0.05)
-
-
 def test_a_training_whose_tokens_are_halved_in_some_seeds(study):
     study = dataclasses.replace(study, reference="lipo", methods={"lipo": [], "grpo": []})
     results = complete(study)
@@ -198,26 +185,6 @@ def test_a_training_whose_tokens_are_halved_in_some_seeds(study):
     assert figures["grpo"]["half"] is None
     page = training_tokens(results | {"training": {"math": figures}})
     assert "| 10 (10 – 10), in 1 of 2 seeds |" in page and "| never |" in page
-
-
-def test_items_of_equal_content_are_worth_one():
-    """Each twice, with the same answers: as if there were half of them; a mean of means where groups differ in size."""
-    items = np.random.default_rng(0).random((1, 100, 1))
-    alone = resample(items, np.arange(100))
-    assert resample(np.repeat(items, 2, axis=1), np.repeat(np.arange(100), 2)) == pytest.approx(alone)
-    spread = resample(items, np.arange(100), "other").std()
-    assert spread == pytest.approx(alone.std(), rel=0.05) and not np.allclose(
-        resample(items, np.arange(100), "b"), alone
-    )
-    uneven = resample(np.array([[[0.0], [0.0], [1.0]]]), np.array([0, 0, 1]))
-    assert set(uneven[:, 0].round(6)) == {0.0, 0.333333, 1.0}
-
-
-@pytest.mark.parametrize(("task", "different"), [("math", 319), ("structured", 307), ("ocr", 400), ("video", 400)])
-def test_contents_of_held_out_items(task, different):
-    numbers = contents(task, 400)
-    assert len(numbers) == 400 and set(numbers) == set(range(different))
-    assert np.array_equal(contents(task, 40) == contents(task, 40)[0], numbers[:40] == numbers[0])
 
 
 def test_table_and_picture_come_from_the_json_alone(results):
