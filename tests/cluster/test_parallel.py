@@ -27,7 +27,7 @@ def test_as_many_as_there_are_gpus_for(monkeypatch):
         def slots(*overrides):
             recipes = read_recipes(read_pipeline(PIPELINE, [f"address={address}", *overrides]))
             assert {str(t.ray_kwargs.ray_init.address) for t in recipes.trainings} == {address}
-            return _slots(recipes)
+            return _slots(address, recipes.trainings)
 
         assert slots("profile=8x80gb") == 2
         assert slots("profile=2x8") == 1
@@ -35,6 +35,6 @@ def test_as_many_as_there_are_gpus_for(monkeypatch):
         assert not ray.is_initialized()
     finally:
         cluster.shutdown()
-    assert _slots(read_recipes(read_pipeline(PIPELINE, []))) == 1
+    assert _slots(None, read_recipes(read_pipeline(PIPELINE, [])).trainings) == 1
     with pytest.raises(LipoError, match="no Ray cluster at"):
         slots("profile=8x80gb")
