@@ -48,6 +48,7 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
     Returns:
         Label ``<method>-<scale>`` → directory.
     """
+    sources = {task: study.experts.format(task=task, seed=seed) for task in study.tasks}
     models, defaults = {}, default_scales(study)
     for name, options in study.methods.items():
         for scale in dict.fromkeys((*study.scales, defaults[name])):
@@ -56,7 +57,7 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
             recipe = {
                 "method": options["method"],
                 "base": MODEL,
-                "experts": {task: study.experts.format(task=task, seed=seed) for task in study.tasks},
+                "experts": sources,
                 "out": str(models[label]),
                 "options": {**{k: v for k, v in options.items() if k != "method"}, "scale": scale},
                 "seed": seed,

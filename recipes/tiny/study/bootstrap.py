@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 RESAMPLES = 4000
@@ -28,14 +30,21 @@ def resample(values: np.ndarray, groups: np.ndarray, name: str = "") -> np.ndarr
         1.0
     """
     seeds, items, columns = values.shape
-    count = int(groups.max()) + 1
     seed_shares = np.random.default_rng(_SEED).multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
-    generator = np.random.default_rng([_SEED, *name.encode()])
-    drawn = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES)[:, groups]
-    item_shares = drawn / drawn.sum(1, keepdims=True)
+    item_shares = _draw_items(tuple(groups.tolist()), name)
     by_seed = item_shares @ values.transpose(1, 0, 2).reshape(items, seeds * columns)
     result: np.ndarray = np.einsum("rs,rsc->rc", seed_shares, by_seed.reshape(RESAMPLES, seeds, columns))
     return result
+
+
+@lru_cache(maxsize=4)
+def _draw_items(groups: tuple[int, ...], name: str) -> np.ndarray:
+    """Share of every item in every bootstrap sample, (RESAMPLES, items); the same for all models that answered them."""
+    count = max(groups) + 1
+    generator = np.random.default_rng([_SEED, *name.encode()])
+    drawn = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES)[:, groups]
+    shares: np.ndarray = drawn / drawn.sum(1, keepdims=True)
+    return shares
 
 
 def interval(value: float, resampled: np.ndarray) -> dict[str, float]:
