@@ -1,4 +1,6 @@
+import atexit
 import os
+import shutil
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # Two of pytest's workers must not find each other's clusters, which Ray looks up in its temporary directory. Its
     # name is short, as the path of a Unix socket is.
     os.environ["RAY_TMPDIR"] = f"/tmp/lipo-{worker}-{os.getpid()}"
+    atexit.register(shutil.rmtree, os.environ["RAY_TMPDIR"], ignore_errors=True)
     # Each its share of the cores: threads that wait by spinning, or are bound to the same core, slow both down.
     workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))

@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -68,8 +70,8 @@ def free_ports(number):
 @contextlib.contextmanager
 def _started_head(folders, cpus, gpus=0, memory=100_000_000, **variables):
     """A head as ``ray start --head`` makes it, on loopback, with planted secrets in its environment."""
-    # Ray's sockets have a limit on the length of their path.
-    session = Path(folders.mktemp("r", numbered=True))
+    # Ray's sockets have a limit on the length of their path, which pytest's folders come too close to.
+    session = Path(tempfile.mkdtemp(prefix="r-", dir="/tmp"))
     port, dashboard, agent, client = free_ports(4)
     # Ray asks for a token by default; ours lies apart from what is searched for secrets, and is one of them.
     token = folders.mktemp("token") / "auth_token"
@@ -104,6 +106,7 @@ def _started_head(folders, cpus, gpus=0, memory=100_000_000, **variables):
     finally:
         process.terminate()
         process.wait(timeout=60)
+        shutil.rmtree(session, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
