@@ -94,7 +94,7 @@ def test_a_bad_model_is_one_message(folder: Path) -> None:
 def test_merge(folder: Path) -> None:
     arguments = ["merge", "--base", str(folder / "base"), "--experts", str(folder / "a"), str(folder / "b")]
     arguments += ["--out", str(folder / "out"), "--method", "task_arithmetic", "--set", "scale=0.5", "workers=1"]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "200"})
     assert result.exit_code == 0 and "1 task_arithmetic tensors" in result.output
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
     assert manifest["config"]["options"] == {"scale": 0.5}
