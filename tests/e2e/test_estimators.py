@@ -37,7 +37,7 @@ OVERRIDES = {
     "kimi_length": ["trainer.v1.trainer_mode=colocate_async"],
     "laser": ["trainer.use_v1=false"],
 }
-VARIABLES = {"laser": {"VERL_USE_EXTERNAL_PLUGINS": "none", "VERL_USE_EXTERNAL_MODULES": "lipo.verl_plugin"}}
+VARIABLES = {"kimi_length": {"VERL_USE_EXTERNAL_PLUGINS": "none", "VERL_USE_EXTERNAL_MODULES": "lipo.verl_plugin"}}
 RELAYED = [name for name in RULES if name not in OVERRIDES]
 
 
