@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from lipo.common import LipoError
+from lipo.common import LipoError, load_yaml
+from merge import MergeConfig
+from merge import run as run_merge
 from recipes.tiny.merge_study.__main__ import run
 from recipes.tiny.merge_study.collect import collect
 from recipes.tiny.merge_study.config import MergeStudy, check
 from recipes.tiny.merge_study.render import markdown, picture
-from recipes.tiny.merge_study.runs import choose_scales, compared, measure, merge_all, read_scores
+from recipes.tiny.merge_study.runs import choose_scales, compared, measure, merge_all, norm_ratio, read_scores
 from recipes.tiny.study.provenance import provenance, versions
 
 TASKS = ["math", "ocr"]
@@ -71,7 +74,7 @@ def results(study):
         write_scores(study, "test", seed, "merged_mean", 7, 30)
         write_scores(study, "test", seed, "merged_ties", 7 + seed, 20)
         write_scores(study, "test", seed, "merged_mean-default", 6, 25)
-        for label, ratio in (("mean-0.5", 0.3), ("ties-1", 1.25), ("ties-0.5", 0.75)):
+        for label, ratio in (("mean-1", 0.6), ("ties-1", 1.25 if seed == 1 else 1.5)):
             manifest = study.out / f"merged/{seed}/merged_{label}/manifest.json"
             manifest.parent.mkdir(parents=True)
             manifest.write_text(json.dumps({"summary": {"median_norm_ratio": ratio}}))
@@ -125,6 +128,40 @@ def test_a_merge_with_the_default_scale_is_made_where_it_is_not_on_offer(study, 
     assert sorted(made) == [
         f"merged_{name}" for name in ("mean-0.5", "mean-1", "sum-0.3", "sum-0.5", "ties-0.5", "ties-1")
     ]
+
+
+def test_other_scales_are_those_of_the_methods_own_merge(study, monkeypatch):
+    generator = np.random.default_rng(0)
+    weights = {"layers.0.up_proj.weight": generator.normal(size=(6, 4)), "norm.weight": generator.normal(size=4)}
+    places = {seed: study.experts.format(task=task, seed=1) for seed, task in enumerate(study.tasks, 1)}
+    for seed, place in ({0: f"{study.out}/base"} | places).items():
+        Path(place).mkdir(parents=True)
+        changes = {name: seed * 1e-2 * generator.normal(size=values.shape) for name, values in weights.items()}
+        tensors = {name: (values + changes[name]).astype(np.float32) for name, values in weights.items()}
+        save_file(tensors, f"{place}/model.safetensors")
+        Path(place, "config.json").write_text("{}")
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.MODEL", f"{study.out}/base")
+    monkeypatch.setattr(
+        "recipes.tiny.merge_study.runs.lipo", lambda _, recipe: run_merge(load_yaml(MergeConfig, Path(recipe)))
+    )
+    methods = {"tsv": {"method": "tsv"}, "dare": {"method": "dare_linear", "drop": 0.5}}
+    study = dataclasses.replace(study, methods=methods, reference="dare", subject=None)
+    made = merge_all(study, 1)
+    for name, options in methods.items():
+        direct = MergeConfig(
+            base=study.out / "base",
+            experts={task: Path(place) for task, place in zip(study.tasks, places.values(), strict=True)},
+            out=study.out / "direct" / name,
+            method=options["method"],
+            options={key: value for key, value in options.items() if key != "method"} | {"scale": 0.5},
+            seed=1,
+        )
+        expected = load_file(run_merge(direct) / "model.safetensors")
+        found = load_file(made[f"merged_{name}-0.5"] / "model.safetensors")
+        manifest = json.loads((direct.out / "manifest.json").read_text())
+        assert norm_ratio(study, 1, name, 0.5) == pytest.approx(manifest["summary"]["median_norm_ratio"], rel=1e-4)
+        for key, values in expected.items():
+            np.testing.assert_allclose(found[key], values, atol=1e-6)
 
 
 def test_table_and_picture_come_from_the_json_alone(results):

@@ -45,24 +45,27 @@ def make_data(study: MergeStudy) -> None:
 def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
     """Merge with every method and scale, the method's default among them.
 
+    The scale is a factor on the merged change, in every method: only the merge with the default one is the method's
+    own, and the others are that change, multiplied.
+
     Returns:
         Label ``<method>-<scale>`` → directory.
     """
     sources = {task: study.experts.format(task=task, seed=seed) for task in study.tasks}
-    models, defaults = {}, default_scales(study)
-    for name, options in study.methods.items():
-        for scale in dict.fromkeys((*study.scales, defaults[name])):
-            label = label_of(name, scale)
-            models[label] = study.out / "merged" / str(seed) / label
-            recipe = {
-                "method": options["method"],
-                "base": MODEL,
-                "experts": sources,
-                "out": str(models[label]),
-                "options": {**{k: v for k, v in options.items() if k != "method"}, "scale": scale},
-                "seed": seed,
-            }
-            lipo("merge", str(_write(study.out / "recipes" / f"{seed}-{label}.yaml", recipe)))
+    models = {}
+
+    def merge(label: str, method: str, experts: Mapping[str, str], options: Mapping[str, Any]) -> str:
+        models[label] = study.out / "merged" / str(seed) / label
+        recipe = {"method": method, "base": MODEL, "experts": experts, "out": str(models[label]), "options": options}
+        lipo("merge", str(_write(study.out / "recipes" / f"{seed}-{label}.yaml", recipe | {"seed": seed})))
+        return str(models[label])
+
+    for name, default in default_scales(study).items():
+        options = {key: value for key, value in study.methods[name].items() if key != "method"}
+        own = merge(label_of(name, default), study.methods[name]["method"], sources, options)
+        for scale in study.scales:
+            if scale != default:
+                merge(label_of(name, scale), "task_arithmetic", {name: own}, {"scale": scale / default})
     return models
 
 
@@ -117,8 +120,9 @@ def compared(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[
 
 def norm_ratio(study: MergeStudy, seed: int, method: str, scale: float) -> float:
     """‖merged change‖ / mean ‖expert's change‖, the median over the method's tensors, from the merge's manifest."""
-    manifest = study.out / "merged" / str(seed) / label_of(method, scale) / "manifest.json"
-    return float(json.loads(manifest.read_text("utf-8"))["summary"]["median_norm_ratio"])
+    default = default_scales(study)[method]
+    manifest = study.out / "merged" / str(seed) / label_of(method, default) / "manifest.json"
+    return float(json.loads(manifest.read_text("utf-8"))["summary"]["median_norm_ratio"]) * scale / default
 
 
 def measure(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[str, Any]:
