@@ -38,7 +38,9 @@ else
 	$(STUDY)/ablation.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/ablation_ocr.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/mixture.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
+	$(STUDY)/short.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(MERGE_STUDY)/merging.yaml $(STUDY_SEEDS) 'others.mixture=runs/studies/lengths/models/mixture-lipo-{seed}'
+	$(MERGE_STUDY)/merging_uneven.yaml $(STUDY_SEEDS)
 	$(MERGE_STUDY)/merging_constant.yaml $(STUDY_SEEDS)
 	$(MERGE_STUDY)/amm_ablation.yaml $(STUDY_SEEDS)
 	$(STUDY)/video.yaml $(STUDY_JOBS)

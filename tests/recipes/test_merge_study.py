@@ -11,7 +11,7 @@ from merge import MergeConfig
 from merge import run as run_merge
 from recipes.tiny.merge_study.__main__ import run
 from recipes.tiny.merge_study.collect import collect
-from recipes.tiny.merge_study.config import MergeStudy, check
+from recipes.tiny.merge_study.config import MergeStudy, check, experts
 from recipes.tiny.merge_study.render import markdown, picture
 from recipes.tiny.merge_study.runs import choose_scales, compared, measure, merge_all, norm_ratio, read_scores
 from recipes.tiny.study.provenance import provenance, versions
@@ -209,6 +209,8 @@ def make_experts(study):
         ({"scales": []}, "no task, seed, method or scale"),
         ({"subject": None, "methods": {"mean": {"method": "average", "scale": 1.0}}}, "no method, or a scale"),
         ({"methods": {name: {"method": "average"} for name in ("mean", "ties", "average")}}, "'average' cannot name"),
+        ({"trainings": {"math": "long"}}, "trainings are those of math"),
+        ({"experts": "models/{task}-{training}-{seed}"}, "trainings are those of no task"),
         ({"others": {"mixture": "nowhere/{seed}"}}, "no model in nowhere/1"),
     ],
 )
@@ -217,6 +219,14 @@ def test_bad_studies_are_refused(study, change, message):
     check(study)
     with pytest.raises(LipoError, match=message):
         check(dataclasses.replace(study, **change))
+
+
+def test_experts_may_come_from_different_trainings(study):
+    uneven = {"experts": "models/{task}-{training}-{seed}", "trainings": {"math": "long", "ocr": "short"}}
+    assert experts(dataclasses.replace(study, **uneven), 2) == {
+        "math_expert": "models/math-long-2",
+        "ocr_expert": "models/ocr-short-2",
+    }
 
 
 def test_a_study_goes_on_on_another_machine(study, results, monkeypatch):

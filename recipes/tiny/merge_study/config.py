@@ -23,10 +23,13 @@ class MergeStudy:
     results: Path = option(help="Stem of the result files: <results>.json, .md and .svg; measurements in <results>/.")
     tasks: list[str] = option(help="Tasks of the experts: math, structured, ocr.")
     seeds: list[int] = option(help="Seeds of the experts' trainings; also of merging and of evaluation.")
-    experts: str = option(help="Directory of an expert, with {task} and {seed} in it.")
+    experts: str = option(
+        help="Directory of an expert, with {task} and {seed} in it, and {training} where they differ."
+    )
     methods: Mapping[str, Mapping[str, Any]] = option(help="Name to method and its options, without the scale.")
     reference: str = option(help="The method that the others are compared with.")
     scales: list[float] = option(help="Factors to choose from, for every method alike.")
+    trainings: Mapping[str, str] = option(factory=dict, help="Task to what {training} in 'experts' is for it.")
     subject: str | None = option(
         None, help="The method whose verdicts against every other and against the experts are given; null: none."
     )
@@ -61,6 +64,11 @@ def check(study: MergeStudy, models: Iterable[str] | None = None) -> None:
     for name in (*study.tasks, *study.methods, *study.others):
         if not _NAME.fullmatch(name) or name in taken:
             raise LipoError(f"'{name}' cannot name a task, method or model", "use letters, digits, '_'; none twice")
+    if set(study.trainings) != (set(study.tasks) if "{training}" in study.experts else set()):
+        raise LipoError(
+            f"trainings are those of {', '.join(study.trainings) or 'no task'}, experts {study.experts}",
+            "name one for each task, and {training} in experts; or neither",
+        )
     for name, options in study.methods.items():
         if "method" not in options or "scale" in options:
             raise LipoError(f"methods.{name} has no method, or a scale", "write method: NAME; scales are the study's")
@@ -80,7 +88,14 @@ def expert(task: str) -> str:
 
 def experts(study: MergeStudy, seed: int) -> dict[str, str]:
     """Label → directory of the experts."""
-    return {expert(task): study.experts.format(task=task, seed=seed) for task in study.tasks}
+    return {expert(task): place for task, place in sources(study, seed).items()}
+
+
+def sources(study: MergeStudy, seed: int) -> dict[str, str]:
+    """Task → directory of its expert."""
+    return {
+        task: study.experts.format(task=task, seed=seed, training=study.trainings.get(task)) for task in study.tasks
+    }
 
 
 def others(study: MergeStudy, seed: int) -> dict[str, str]:

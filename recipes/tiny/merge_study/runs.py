@@ -11,7 +11,7 @@ import numpy as np
 
 from lipo.common import LipoError, atomic_write
 from merge.methods import get_method
-from recipes.tiny.merge_study.config import MergeStudy, expert, experts
+from recipes.tiny.merge_study.config import MergeStudy, expert, experts, sources
 from recipes.tiny.study.commands import lipo, python
 from recipes.tiny.study.config import BASE
 from recipes.tiny.study.files import read_rows
@@ -51,8 +51,7 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
     Returns:
         Label ``<method>-<scale>`` → directory.
     """
-    sources = {task: study.experts.format(task=task, seed=seed) for task in study.tasks}
-    models = {}
+    models: dict[str, Path] = {}
 
     def merge(label: str, method: str, experts: Mapping[str, str], options: Mapping[str, Any]) -> str:
         models[label] = study.out / "merged" / str(seed) / label
@@ -62,7 +61,7 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
 
     for name, default in default_scales(study).items():
         options = {key: value for key, value in study.methods[name].items() if key != "method"}
-        own = merge(label_of(name, default), study.methods[name]["method"], sources, options)
+        own = merge(label_of(name, default), study.methods[name]["method"], sources(study, seed), options)
         for scale in study.scales:
             if scale != default:
                 merge(label_of(name, scale), "task_arithmetic", {name: own}, {"scale": scale / default})
