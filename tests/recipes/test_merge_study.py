@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from lipo.common import LipoError, load_yaml
+from lipo.common import LipoError
 from merge import MergeConfig
 from merge import run as run_merge
 from recipes.tiny.merge_study.__main__ import run
@@ -122,7 +122,7 @@ def test_figures_without_a_chosen_scale(results):
 
 
 def test_a_merge_with_the_default_scale_is_made_where_it_is_not_on_offer(study, monkeypatch):
-    monkeypatch.setattr("recipes.tiny.merge_study.runs.lipo", lambda *_: None)
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.run_merge", lambda _: None)
     study = dataclasses.replace(study, scales=[0.5], methods=study.methods | {"sum": {"method": "task_arithmetic"}})
     made = merge_all(study, 1)
     assert sorted(made) == [
@@ -141,9 +141,6 @@ def test_other_scales_are_those_of_the_methods_own_merge(study, monkeypatch):
         save_file(tensors, f"{place}/model.safetensors")
         Path(place, "config.json").write_text("{}")
     monkeypatch.setattr("recipes.tiny.merge_study.runs.MODEL", f"{study.out}/base")
-    monkeypatch.setattr(
-        "recipes.tiny.merge_study.runs.lipo", lambda _, recipe: run_merge(load_yaml(MergeConfig, Path(recipe)))
-    )
     methods = {"tsv": {"method": "tsv"}, "dare": {"method": "dare_linear", "drop": 0.5}}
     study = dataclasses.replace(study, methods=methods, reference="dare", subject=None)
     made = merge_all(study, 1)
@@ -233,7 +230,7 @@ def test_a_study_goes_on_on_another_machine(study, results, monkeypatch):
     make_experts(study)
     evaluated = []
     monkeypatch.setattr("recipes.tiny.merge_study.runs.python", lambda *_: None)
-    monkeypatch.setattr("recipes.tiny.merge_study.runs.lipo", lambda *_: None)
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.run_merge", lambda _: None)
     monkeypatch.setattr(
         "recipes.tiny.merge_study.runs.evaluate", lambda study, split, seed, models: evaluated.append((split, seed))
     )
@@ -263,7 +260,7 @@ def test_a_model_beside_the_merges_needs_no_new_merges(study, results, monkeypat
     make_experts(study)
     evaluated = []
     monkeypatch.setattr("recipes.tiny.merge_study.runs.python", lambda *_: None)
-    monkeypatch.setattr("recipes.tiny.merge_study.runs.lipo", lambda *_: None)
+    monkeypatch.setattr("recipes.tiny.merge_study.runs.run_merge", lambda _: None)
     monkeypatch.setattr("recipes.tiny.merge_study.runs.choose_scales", lambda *_: {"mean": 0.5, "ties": 0.5})
 
     def evaluate(study, split, seed, models):

@@ -1,4 +1,4 @@
-"""Merges and evaluates, with the same commands that a user types."""
+"""Merges in this process, as a command takes longer to start than most merges take; evaluates with ``lipo eval``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lipo.common import LipoError, atomic_write
+from lipo.common import LipoError, atomic_write, parse
+from merge import MergeConfig
+from merge import run as run_merge
 from merge.methods import get_method
 from recipes.tiny.merge_study.config import MergeStudy, expert, experts, sources
 from recipes.tiny.study.commands import lipo, python
@@ -56,7 +58,8 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
     def merge(label: str, method: str, experts: Mapping[str, str], options: Mapping[str, Any]) -> str:
         models[label] = study.out / "merged" / str(seed) / label
         recipe = {"method": method, "base": MODEL, "experts": experts, "out": str(models[label]), "options": options}
-        lipo("merge", str(_write(study.out / "recipes" / f"{seed}-{label}.yaml", recipe | {"seed": seed})))
+        run_merge(parse(MergeConfig, recipe | {"seed": seed}, label))
+        print(label, flush=True)
         return str(models[label])
 
     for name, default in default_scales(study).items():
