@@ -101,3 +101,24 @@ def test_when_the_study_ends_all_of_them_do(number, tmp_path):
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
     assert not (tmp_path / "c.txt").exists()
+
+
+ONE = """
+import sys
+from recipes.tiny.study import commands
+commands._LIPO = ("-c",)
+try:
+    commands.lipo("import time; print('up', flush=True); time.sleep(60)")
+except commands.LipoError as error:
+    sys.exit(error.what)
+"""
+
+
+def test_a_study_that_is_told_to_end_ends_the_training_that_it_waits_for():
+    study = subprocess.Popen([sys.executable, "-c", ONE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert study.stdout.readline() == "up\n"
+    (training,) = psutil.Process(study.pid).children()
+    study.terminate()
+    _, error = study.communicate(timeout=30)
+    assert study.returncode == 1 and "ended with status -15" in error
+    assert not training.is_running()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,8 +27,13 @@ def lipo(*arguments: str) -> None:
 
 
 def python(*arguments: str) -> None:
-    """Run ``python …`` with this interpreter."""
-    status = subprocess.run([sys.executable, *arguments], check=False).returncode  # noqa: S603 (ours, no shell)
+    """Run ``python …`` with this interpreter; where the study is told to end, so is that."""
+    with subprocess.Popen([sys.executable, *arguments]) as process:  # noqa: S603 (ours, no shell)
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            status = process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
     if status:
         raise LipoError(f"a step of the study ended with status {status}", "see above; the same command continues")
 
