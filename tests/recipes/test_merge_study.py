@@ -11,7 +11,7 @@ from merge import MergeConfig
 from merge import run as run_merge
 from recipes.tiny.merge_study.__main__ import run
 from recipes.tiny.merge_study.collect import collect
-from recipes.tiny.merge_study.config import MergeStudy, check, experts
+from recipes.tiny.merge_study.config import MergeStudy, check, experts, sources
 from recipes.tiny.merge_study.render import markdown, picture
 from recipes.tiny.merge_study.runs import choose_scales, compared, measure, merge_all, norm_ratio, read_scores
 from recipes.tiny.study.provenance import provenance, versions
@@ -133,10 +133,10 @@ def test_a_merge_with_the_default_scale_is_made_where_it_is_not_on_offer(study, 
 def test_other_scales_are_those_of_the_methods_own_merge(study, monkeypatch):
     generator = np.random.default_rng(0)
     weights = {"layers.0.up_proj.weight": generator.normal(size=(6, 4)), "norm.weight": generator.normal(size=4)}
-    places = {seed: study.experts.format(task=task, seed=1) for seed, task in enumerate(study.tasks, 1)}
-    for seed, place in ({0: f"{study.out}/base"} | places).items():
+    places = sources(study, 1)
+    for distance, place in enumerate((f"{study.out}/base", *places.values())):
         Path(place).mkdir(parents=True)
-        changes = {name: seed * 1e-2 * generator.normal(size=values.shape) for name, values in weights.items()}
+        changes = {name: distance * 1e-2 * generator.normal(size=values.shape) for name, values in weights.items()}
         tensors = {name: (values + changes[name]).astype(np.float32) for name, values in weights.items()}
         save_file(tensors, f"{place}/model.safetensors")
         Path(place, "config.json").write_text("{}")
@@ -147,7 +147,7 @@ def test_other_scales_are_those_of_the_methods_own_merge(study, monkeypatch):
     for name, options in methods.items():
         direct = MergeConfig(
             base=study.out / "base",
-            experts={task: Path(place) for task, place in zip(study.tasks, places.values(), strict=True)},
+            experts={task: Path(place) for task, place in places.items()},
             out=study.out / "direct" / name,
             method=options["method"],
             options={key: value for key, value in options.items() if key != "method"} | {"scale": 0.5},

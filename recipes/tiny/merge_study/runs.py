@@ -32,10 +32,7 @@ def untuned(method: str) -> str:
 
 def default_scales(study: MergeStudy) -> dict[str, float]:
     """The scale of every method that a user gets who chooses none."""
-    return {
-        name: float(get_method(options["method"]).parse_options({}, f"methods.{name}").scale)
-        for name, options in study.methods.items()
-    }
+    return {name: _default_scale(study, name) for name in study.methods}
 
 
 def make_data(study: MergeStudy) -> None:
@@ -53,21 +50,20 @@ def merge_all(study: MergeStudy, seed: int) -> dict[str, Path]:
     Returns:
         Label ``<method>-<scale>`` → directory.
     """
-    models: dict[str, Path] = {}
-
-    def merge(label: str, method: str, experts: Mapping[str, str], options: Mapping[str, Any]) -> str:
-        models[label] = study.out / "merged" / str(seed) / label
-        recipe = {"method": method, "base": MODEL, "experts": experts, "out": str(models[label]), "options": options}
-        run_merge(parse(MergeConfig, recipe | {"seed": seed}, label))
-        print(label, flush=True)
-        return str(models[label])
-
-    for name, default in default_scales(study).items():
-        options = {key: value for key, value in study.methods[name].items() if key != "method"}
-        own = merge(label_of(name, default), study.methods[name]["method"], sources(study, seed), options)
-        for scale in study.scales:
-            if scale != default:
-                merge(label_of(name, scale), "task_arithmetic", {name: own}, {"scale": scale / default})
+    models = {}
+    for name, options in study.methods.items():
+        default = _default_scale(study, name)
+        for scale in dict.fromkeys((default, *study.scales)):
+            if scale == default:
+                own = {key: value for key, value in options.items() if key != "method"}
+                recipe = {"method": options["method"], "experts": sources(study, seed), "options": own}
+            else:
+                whole = {name: str(_merged(study, seed, name, default))}
+                recipe = {"method": "task_arithmetic", "experts": whole, "options": {"scale": scale / default}}
+            label, out = label_of(name, scale), _merged(study, seed, name, scale)
+            run_merge(parse(MergeConfig, recipe | {"base": MODEL, "out": str(out), "seed": seed}, label))
+            print(label, flush=True)
+            models[label] = out
     return models
 
 
@@ -111,19 +107,18 @@ def choose_scales(study: MergeStudy, seed: int) -> dict[str, float]:
 
 def compared(study: MergeStudy, seed: int, scales: Mapping[str, float]) -> dict[str, str | Path]:
     """Models of the comparison: experts, and of every method the merges with the chosen and the default scale."""
-    merged = study.out / "merged" / str(seed)
     defaults = {name: scale for name, scale in default_scales(study).items() if scale != scales[name]}
     return (
         experts(study, seed)
-        | {label_of(name): merged / label_of(name, scale) for name, scale in scales.items()}
-        | {untuned(name): merged / label_of(name, scale) for name, scale in defaults.items()}
+        | {label_of(name): _merged(study, seed, name, scale) for name, scale in scales.items()}
+        | {untuned(name): _merged(study, seed, name, scale) for name, scale in defaults.items()}
     )
 
 
 def norm_ratio(study: MergeStudy, seed: int, method: str, scale: float) -> float:
     """‖merged change‖ / mean ‖expert's change‖, the median over the method's tensors, from the merge's manifest."""
-    default = default_scales(study)[method]
-    manifest = study.out / "merged" / str(seed) / label_of(method, default) / "manifest.json"
+    default = _default_scale(study, method)
+    manifest = _merged(study, seed, method, default) / "manifest.json"
     return float(json.loads(manifest.read_text("utf-8"))["summary"]["median_norm_ratio"]) * scale / default
 
 
@@ -176,6 +171,14 @@ def read_scores(study: MergeStudy, split: str, seed: int, label: str) -> np.ndar
         for row in rows:
             place[row["item"]] += np.array([row["correct"], row["tokens"]]) / samples
     return tasks
+
+
+def _default_scale(study: MergeStudy, name: str) -> float:
+    return float(get_method(study.methods[name]["method"]).parse_options({}, f"methods.{name}").scale)
+
+
+def _merged(study: MergeStudy, seed: int, method: str, scale: float) -> Path:
+    return study.out / "merged" / str(seed) / label_of(method, scale)
 
 
 def _data(study: MergeStudy) -> Path:
