@@ -34,6 +34,7 @@ else
 	$(STUDY)/lengths_constant.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/weights_ocr.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/dapo.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
+	$(STUDY)/gamma.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/family.yaml $(STUDY_JOBS)
 	$(STUDY)/ablation.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(STUDY)/ablation_ocr.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
