@@ -64,7 +64,8 @@ def test_figures_follow_from_what_was_measured(name, tmp_path, monkeypatch):
         figures = merge_study.run(dataclasses.replace(study, results=stem, others=others, **collected))
     else:
         shared = study.measurements and ROOT / study.measurements
-        study = dataclasses.replace(study, results=stem, measurements=shared, **collected)
+        methods = {name: study.methods[name] for name in results["study"]["methods"]}
+        study = dataclasses.replace(study, results=stem, measurements=shared, methods=methods, **collected)
         figures = collect(study, train_study.run(study))
     assert {key: results[key] for key in figures} == json.loads(json.dumps(figures))
     assert not any(tmp_path.iterdir())

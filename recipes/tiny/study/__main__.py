@@ -11,7 +11,7 @@ from lipo.common import LipoError, load_yaml
 from lipo.common.interrupts import deliver_interrupts
 from recipes.tiny.study import runs as steps
 from recipes.tiny.study.collect import collect, measure
-from recipes.tiny.study.config import Study, check, everything
+from recipes.tiny.study.config import Study, check, everything, selected
 from recipes.tiny.study.files import write_figures, write_pages
 from recipes.tiny.study.kept import measured_with
 from recipes.tiny.study.picture import picture
@@ -24,11 +24,11 @@ def main() -> None:
     deliver_interrupts()
     parser = argparse.ArgumentParser(prog="python -m recipes.tiny.study", description=__doc__)
     parser.add_argument("recipe", type=Path, help="YAML file, such as recipes/tiny/studies/lengths.yaml")
-    parser.add_argument("overrides", nargs="*", help="key=value, such as seeds=[1] tasks=[math] jobs=2")
+    parser.add_argument("overrides", nargs="*", help="key=value, such as seeds=[1] tasks=[math] only=[dapo]")
     parser.add_argument("--render", action="store_true", help="only write table and picture anew from the JSON")
     options = parser.parse_args()
     try:
-        study = load_yaml(Study, options.recipe, options.overrides)
+        study = selected(load_yaml(Study, options.recipe, options.overrides))
         if not options.render:
             measured = run(study)
             versions = [measured_with(steps.kept_file(study, run)) for run in everything(study)]

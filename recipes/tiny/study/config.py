@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lipo.common import LipoError, option
+from lipo.common.config import nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,40}")
 
@@ -34,6 +35,9 @@ class Study:
     reference: str = option(help="The method that the others are compared with.")
     subject: str | None = option(
         None, help="The method whose verdicts against every other are given; null: of every method, against reference."
+    )
+    only: list[str] = option(
+        factory=list, help="Methods to train and compare, beside reference and subject; empty for all."
     )
     overrides: list[str] = option(factory=list, help="Hydra overrides of every training.")
     cold_start: list[str] | None = option(
@@ -66,6 +70,19 @@ class Run:
     def name(self) -> str:
         """Unique within the study."""
         return f"{self.task}-{self.method}-{self.seed}"
+
+
+def selected(study: Study) -> Study:
+    """Leave out the methods that ``only`` does not name.
+
+    Raises:
+        LipoError: It names one that the study does not have.
+    """
+    for name in study.only:
+        if name not in study.methods:
+            raise LipoError(f"only names '{name}'", nearest(name, list(study.methods)))
+    wanted = {*study.only, study.reference, study.subject} if study.only else set(study.methods)
+    return replace(study, methods={name: value for name, value in study.methods.items() if name in wanted})
 
 
 def untrained(study: Study) -> tuple[str, ...]:
