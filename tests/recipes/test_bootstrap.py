@@ -34,3 +34,11 @@ def test_contents_of_held_out_items(task, different):
     numbers = contents(task, 400)
     assert len(numbers) == 400 and set(numbers) == set(range(different))
     assert np.array_equal(contents(task, 40) == contents(task, 40)[0], numbers[:40] == numbers[0])
+
+
+def test_the_order_of_sums_decides_nothing():
+    """A bound half way between two roundings, which sums that differ in the last digits would push to either side."""
+    samples = np.repeat([104.955, 104.9575], [100, 3900])
+    exact = interval(104.9575, samples)
+    for noise in (-1e-12, 1e-12):
+        assert interval(104.9575, samples + noise) == exact
