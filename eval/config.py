@@ -88,11 +88,6 @@ class EngineConfig:
     )
     kv_cache_gb: float = option(0.5, help="CPU only: size of a replica's key-value cache in GiB.", minimum=0.01)
     threads: int = option(1, help="CPU only: threads per replica.", minimum=1)
-    reload_weights: bool = option(
-        False,
-        help="Give the next model's weights to the running vLLM where the models differ in nothing else, which spares "
-        "its start for each; rounding may then differ from that of a fresh start.",
-    )
     enforce_eager: bool = option(False, help="GPU only: do not capture CUDA graphs; starts sooner, runs slower.")
 
 

@@ -90,7 +90,7 @@ def evaluate(study: MergeStudy, split: str, seed: int, models: Mapping[str, str 
             "samples": 1 if split == "validation" else study.samples,
             "seed": seed,
         },
-        "engine": {"dtype": "float32", "max_model_len": 384, "reload_weights": True},
+        "engine": {"dtype": "float32", "max_model_len": 384},
     }
     lipo("eval", str(_write(study.out / "recipes" / f"{seed}-{split}.yaml", recipe)))
 

@@ -162,7 +162,7 @@ def evaluate(study: Study, runs: list[Run], task: str, seed: int) -> None:
         "models": models,
         "benchmarks": {p: {"source": str(_file(study, p, "test")), "scorer": p} for p in parts(task)},
         "sampling": {"temperature": 1.0, "max_tokens": response_limit(task), "samples": study.samples, "seed": seed},
-        "engine": {"dtype": "float32", "max_model_len": 448 if task == VIDEO else 384, "reload_weights": True},
+        "engine": {"dtype": "float32", "max_model_len": 448 if task == VIDEO else 384},
         "margin": study.margin,
     }
     file = study.out / f"eval-{task}-{seed}.yaml"
