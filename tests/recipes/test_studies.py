@@ -81,7 +81,7 @@ def test_studies_that_share_trainings_train_alike():
     owners = {study.out: study for study in map(load, STUDIES)}
     for name in STUDIES:
         study = load(name)
-        if study.trainings and study.tasks != ["mixture"] and name != "dapo.yaml":
+        if study.trainings and study.tasks != ["mixture"]:
             shared = set(owners[study.trainings].overrides)
             assert set(study.overrides) - {"algorithm.adv_estimator=lipo"} == shared, name
         if study.measurements:
@@ -90,8 +90,12 @@ def test_studies_that_share_trainings_train_alike():
 
 def test_lipo_in_the_recipe_of_dapo_differs_in_the_estimator_alone():
     study, lengths = load("dapo.yaml"), load("lengths.yaml")
-    assert {*study.overrides, *study.methods["dapo"]} == {*lengths.overrides, *lengths.methods["dapo"]}
-    assert study.methods["dapo_lipo"] == lengths.methods["lipo"]
+    assert study.overrides == lengths.overrides
+    assert {name: study.methods[name] for name in lengths.methods} == lengths.methods
+    punishment = {"algorithm.adv_estimator=soft_overlong", "+algorithm.soft_overlong.max_length=288"}
+    sampling = set(study.methods["dapo"]) - punishment
+    assert len(sampling) == 3
+    assert {*study.methods["dapo_lipo"]} == {*lengths.methods["lipo"], *sampling}
 
 
 def test_the_family_is_complete():
