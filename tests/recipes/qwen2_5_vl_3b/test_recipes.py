@@ -40,7 +40,7 @@ def composed(recipe="math", profile="8x80gb", rule="lipo", *more):
 
 def test_there_is_what_the_page_promises():
     assert PROFILES == ["1x80gb", "2x8", "8x80gb", "cpu", "lora_24gb"]
-    assert ALGORITHMS == ["dapo", "grpo", "lipo"]
+    assert ALGORITHMS == ["dapo", "dapo_lipo", "grpo", "lipo"]
 
 
 @pytest.mark.parametrize("rule", ALGORITHMS)
@@ -50,7 +50,7 @@ def test_verl_accepts_every_combination(recipe, profile, rule):
     config = composed(recipe, profile, rule)
     _verl_accepts(config)
     assert config.lipo.export.endswith(f"/{rule}/experts/{recipe}")
-    assert need_reference_policy(config) == (rule != "dapo" and profile != "cpu")
+    assert need_reference_policy(config) == (not rule.startswith("dapo") and profile != "cpu")
 
 
 @pytest.mark.parametrize("rule", ["published", "lipo"])
@@ -152,10 +152,22 @@ def test_the_rules_differ_where_their_papers_do():
     assert dapo.actor_rollout_ref.actor.clip_ratio_high == 0.28 and not dapo.actor_rollout_ref.actor.use_kl_loss
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_lipo_in_the_recipe_of_dapo_differs_in_the_estimator_alone(recipe):
+    rules = ("dapo_lipo", "dapo", "lipo")
+    both, dapo, lipo = (OmegaConf.to_container(composed(recipe, "8x80gb", rule, "lipo.rule=any")) for rule in rules)
+    assert both["algorithm"]["lipo"] == lipo["algorithm"]["lipo"]
+    for config, estimator in ((both, "lipo"), (dapo, "soft_overlong")):
+        assert config["algorithm"].pop("adv_estimator") == estimator
+        config["algorithm"].pop("lipo", None)
+    assert both == dapo
+
+
+@pytest.mark.parametrize("rule", ["dapo", "dapo_lipo"])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_dapo_really_filters(profile):
+def test_dapo_really_filters(profile, rule):
     """verl leaves filter_groups aside, without a word, where a custom sampler is set (trainer_base.py:165)."""
-    config = composed(profile=profile, rule="dapo")
+    config = composed(profile=profile, rule=rule)
     assert config.algorithm.filter_groups.enable
     assert config.trainer.v1.sampler.custom_sampler.path is None
 
