@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipo.common import LipoError, load_yaml
-from recipes.tiny.evidence import STUDIES
+from recipes.tiny.evidence import ROOT, STUDIES
 from recipes.tiny.study.__main__ import main
 from recipes.tiny.study.config import Study, selected
 
@@ -28,7 +28,7 @@ def test_a_part_from_the_command_line(tmp_path, monkeypatch):
     """All of it was measured before, so nothing is trained."""
     lengths = load_yaml(Study, STUDIES / "lengths.yaml")
     chosen = ["only=[dapo]", "tasks=[math]", "seeds=[1]", "subject=null"]
-    committed = Path(__file__).parents[2] / lengths.results
+    committed = ROOT / lengths.results
     places = [f"out={tmp_path}/out", f"results={tmp_path}/part", f"measurements={committed}"]
     monkeypatch.setattr("sys.unraisablehook", sys.unraisablehook)
     monkeypatch.setattr("sys.argv", ["study", str(STUDIES / "lengths.yaml"), *chosen, *places])
