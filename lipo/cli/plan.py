@@ -24,6 +24,9 @@ def plan(
     gpu: Annotated[str | None, typer.Option(help="GPU, such as h100-80gb; by default the recipe's lipo.gpu.")] = None,
     mean_prompt: Annotated[float, typer.Option(min=1, help="Mean tokens of a prompt, image included.")] = 600,
     mean_response: Annotated[float, typer.Option(min=1, help="Mean tokens of a response.")] = 350,
+    oversampling: Annotated[
+        float, typer.Option(min=1, help="Responses written for one that is kept, where dynamic sampling drops groups.")
+    ] = 2.5,
 ) -> None:
     """Estimate memory and time of a training from parameter counts; starts nothing.
 
@@ -43,11 +46,13 @@ def plan(
     card = find_gpu(name)
     shape, settings = read_shape(config.actor_rollout_ref.model.path), read_settings(config)
     memory = estimate_memory(shape, settings, card.memory)
-    time = estimate_time(shape, settings, card, memory, mean_prompt, mean_response)
+    if not settings.dynamic_sampling:
+        oversampling = 1
+    time = estimate_time(shape, settings, card, memory, mean_prompt, mean_response, oversampling)
     console = Console()
     fitting = fits(shape, settings, card.memory)
     _print_memory(console, shape, settings, card, name, memory)
-    _print_time(console, settings, time, memory, mean_prompt, mean_response)
+    _print_time(console, settings, time, mean_prompt, mean_response, oversampling)
     console.print("[green]fits[/]" if fitting else "[red]does not fit[/]", highlight=False)
     if not fitting:
         advice = advise(shape, settings, card.memory)
@@ -85,11 +90,12 @@ def _print_memory(
 
 
 def _print_time(
-    console: Console, settings: Settings, time: StepTime, memory: Memory, prompt: float, response: float
+    console: Console, settings: Settings, time: StepTime, prompt: float, response: float, oversampling: float
 ) -> None:
+    drawn = f"{oversampling:g} times as many drawn, " if settings.dynamic_sampling else ""
     console.print(
-        f"a step of {settings.batch} × {settings.responses} responses ({prompt:.0f} + {response:.0f} tokens each): "
-        f"about {time.total:.0f} s ({time.generation:.0f} generation, {time.log_probs:.0f} log-probabilities, "
+        f"a step of {settings.batch} × {settings.responses} responses ({drawn}{prompt:.0f} + {response:.0f} tokens "
+        f"each): about {time.total:.0f} s ({time.generation:.0f} generation, {time.log_probs:.0f} log-probabilities, "
         f"{time.update:.0f} update); {settings.steps} steps: {time.total * settings.steps / 3600:.1f} hours",
         highlight=False,
         soft_wrap=True,

@@ -48,6 +48,8 @@ class Settings:
     """Whether vLLM gives its memory back while the actor trains."""
     bucket: int
     """Bytes of the buffer of weight synchronisation."""
+    dynamic_sampling: bool
+    """Whether groups of equal rewards are dropped and others drawn in their place."""
     steps: int
     checkpoints: int
 
@@ -103,6 +105,7 @@ def read_settings(config: DictConfig) -> Settings:
         max_model_len=rollout.max_model_len or longest,
         sleeps=rollout.free_cache_engine,
         bucket=rollout.checkpoint_engine.update_weights_bucket_megabytes * 2**20,
+        dynamic_sampling=bool(config.algorithm.filter_groups and config.algorithm.filter_groups.enable),
         steps=config.trainer.total_training_steps,
         checkpoints=config.trainer.max_actor_ckpt_to_keep or 1 + config.trainer.total_training_steps // max(
             1, config.trainer.save_freq if config.trainer.save_freq > 0 else config.trainer.total_training_steps

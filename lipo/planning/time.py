@@ -40,7 +40,13 @@ class StepTime:
 
 
 def estimate_time(
-    shape: ModelShape, settings: Settings, gpu: Gpu, memory: Memory, mean_prompt: float, mean_response: float
+    shape: ModelShape,
+    settings: Settings,
+    gpu: Gpu,
+    memory: Memory,
+    mean_prompt: float,
+    mean_response: float,
+    oversampling: float = 1,
 ) -> StepTime:
     """Estimate a step's time.
 
@@ -51,6 +57,7 @@ def estimate_time(
         memory: From :func:`lipo.planning.estimate_memory`; its cache bounds the responses written at once.
         mean_prompt: Tokens, images included.
         mean_response: Tokens.
+        oversampling: Responses written for one that is trained on; with dynamic sampling more than 1.
 
     Returns:
         Seconds; infinite where not a single response fits into the cache.
@@ -69,13 +76,14 @@ def estimate_time(
         crossing = micro_batches * shape.parameters * settings.master_bytes / settings.gpus / BUS
         forward, update = forward + crossing, update + 2 * crossing
     engines = settings.gpus / settings.tensor_parallel
-    fitting = min(settings.max_num_seqs, memory.kv_tokens / (mean_prompt + mean_response), responses / engines)
+    written = responses * oversampling
+    fitting = min(settings.max_num_seqs, memory.kv_tokens / (mean_prompt + mean_response), written / engines)
     if fitting < 1:
         return StepTime(float("inf"), forward, update)
     # Each decoding step reads the weights once, and every response's cache.
     cached = fitting * (mean_prompt + mean_response / 2) * shape.kv_bytes
     read = (shape.computing * settings.rollout_bytes + cached) / settings.tensor_parallel
-    steps = mean_response * responses / engines / fitting
-    prefill = 2 * settings.batch * mean_prompt * shape.computing / rate
+    steps = mean_response * written / engines / fitting
+    prefill = 2 * settings.batch * oversampling * mean_prompt * shape.computing / rate
     generation = steps * read / (gpu.bandwidth * GENERATION_USE) + prefill
     return StepTime(generation, forward * (2 if settings.reference else 1), update)

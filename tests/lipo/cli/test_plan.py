@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from typer.testing import CliRunner
 
@@ -17,6 +19,14 @@ def test_a_recipe_that_fits():
     assert "3.75 billion parameters on 8 × a100-80gb" in result.output
     assert result.output.rstrip().endswith("fits") and "does not" not in result.output
     assert "120 steps" in result.output
+
+
+def test_dynamic_sampling_draws_more():
+    plain, defaults, more = run(), run("rule=dapo_lipo"), run("rule=dapo_lipo", "--oversampling", "4")
+    assert "times as many drawn" not in plain.output
+    assert "2.5 times as many drawn" in defaults.output and "4 times as many drawn" in more.output
+    generation = [float(re.search(r"\((\d+) generation", r.output)[1]) for r in (plain, defaults, more)]
+    assert generation == [pytest.approx(generation[0] * factor, abs=4) for factor in (1, 2.5, 4)]
 
 
 def test_one_that_does_not_says_what_to_change():
