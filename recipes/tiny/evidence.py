@@ -27,7 +27,14 @@ from recipes.tiny.study import render
 from recipes.tiny.study.provenance import base_hash
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/evidence.md", "docs/length-control.md", "docs/merging.md", "docs/video.md")
+PAGES = (
+    "README.md",
+    "docs/evidence.md",
+    *sorted(f"docs/evidence/{page.name}" for page in (ROOT / "docs/evidence").glob("*.md")),
+    "docs/length-control.md",
+    "docs/merging.md",
+    "docs/video.md",
+)
 STUDIES = Path(__file__).parent / "studies"
 
 _BLOCK = re.compile(r"(<!-- results: (\w+) (\w+) -->\n).*?(<!-- end of results -->)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""The direction of result 1 in docs/evidence.md: after a few steps LIPO answers with fewer tokens than GRPO.
+"""The direction of docs/evidence/length.md: after a few steps LIPO answers with fewer tokens than GRPO.
 
 Twelve steps of 64 responses, one seed, 200 held-out items. After twelve steps LIPO has learnt less accuracy than GRPO:
 over steps 7 to 12 of the six trainings each in docs/results/lengths and lengths_constant, 4 points less, and the

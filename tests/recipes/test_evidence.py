@@ -25,6 +25,7 @@ from recipes.tiny.tasks import FIND_RATE, MAX_RECHECKS, make_sample
 from recipes.tiny.train_base import RECHECK_SHARES, SLIP_RATE
 
 PAGE = (ROOT / "docs/evidence.md").read_text("utf-8")
+LENGTH = (ROOT / "docs/evidence/length.md").read_text("utf-8")
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
@@ -92,7 +93,7 @@ def test_what_is_said_of_the_shortest_answers():
         return min(found), max(found)
 
     assert (lengths("math"), lengths("ocr")) == ((27, 31), (16, 22))
-    assert "has 27 to 31 tokens on `math` and 16 to 22 on codes" in PAGE
+    assert "has 27 to 31 tokens on `math` and 16 to 22 on codes" in LENGTH
 
 
 def test_make_reproduce_runs_every_study():
