@@ -9,6 +9,7 @@ import importlib.metadata
 import inspect
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
@@ -46,6 +47,8 @@ def apply_when_ready() -> None:
     when_imported("verl.utils.tracking", _log_statistics)
     when_imported("verl.trainer.ppo.v1.trainer_base", _log_rewards)
     when_imported("transfer_queue.interface", _keep_queues_apart)
+    when_imported("verl.workers.rollout.vllm_rollout.vllm_rollout", _keep_senders_apart)
+    when_imported("verl.workers.rollout.vllm_rollout.vllm_async_server", _keep_receivers_apart)
     when_imported("verl.experimental.agent_loop.agent_loop", _pass_times_in_verl)
     when_imported("vllm.model_executor.models.qwen2_5_vl", _keep_times_in_vllm)
     if not cpu_was_chosen():
@@ -165,6 +168,64 @@ def _keep_queues_apart(interface: Any) -> None:
 
     original = interface.TransferQueueController
     interface.ray, interface.TransferQueueController = Ray(), Controller
+
+
+_SOCKET_NAMES = {
+    "vllm_rollout.py": "-zmq-{job_id}-replica-{self.replica_rank}-",
+    "vllm_async_server.py": 'os.environ["VERL_RAY_JOB_ID"] = ray.get_runtime_context().get_job_id()',
+    "utils.py": 'job_id = os.environ.get("VERL_RAY_JOB_ID", "0")',
+}
+
+
+def _keep_senders_apart(vllm_rollout: Any) -> None:
+    """Give every training its own socket for new weights, also where each has a Ray cluster of its own.
+
+    verl/workers/rollout/vllm_rollout/vllm_rollout.py:141 and vllm_async_server.py:143 name it by Ray's job, which is
+    01000000 for the first job of every cluster. Of two trainings on one machine that send weights at one time, one
+    then removes the other's socket (bucketed_weight_transfer.py:173), and both wait for ever.
+    """
+    if not _sockets_are_named_by_job(vllm_rollout):
+        return
+    original = vllm_rollout.ServerAdapter.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+        job, own = _job_and_node()
+        self.zmq_handle = self.zmq_handle.replace(f"-zmq-{job}-", f"-zmq-{own}-")
+
+    vllm_rollout.ServerAdapter.__init__ = __init__
+
+
+def _keep_receivers_apart(vllm_async_server: Any) -> None:
+    """The other end of :func:`_keep_senders_apart`: vLLM's processes inherit the name from their server."""
+    if not _sockets_are_named_by_job(vllm_async_server):
+        return
+    original = vllm_async_server.vLLMHttpServer.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+        _, os.environ["VERL_RAY_JOB_ID"] = _job_and_node()
+
+    vllm_async_server.vLLMHttpServer.__init__ = __init__
+
+
+def _sockets_are_named_by_job(module: Any) -> bool:
+    """Both ends look at the same files: one that changed the name alone would wait for ever, too."""
+    folder = Path(module.__file__).parent
+    named = all(line in (folder / file).read_text("utf-8") for file, line in _SOCKET_NAMES.items())
+    if not named:
+        told = "trainings on one machine, each with a Ray cluster of its own, may wait for each other's weights"
+        warnings.warn(f"lipo: verl {verl_version()} names its sockets in another way; {told}", stacklevel=2)
+    return named
+
+
+def _job_and_node() -> tuple[str, str]:
+    """Ray's job, and with it the node, which no other cluster has; verl puts both ends on one node."""
+    import ray
+
+    context = ray.get_runtime_context()
+    # A socket's path may have 107 characters.
+    return context.get_job_id(), f"{context.get_job_id()}-{context.get_node_id()[:16]}"
 
 
 def _pass_times_in_verl(agent_loop: Any) -> None:
