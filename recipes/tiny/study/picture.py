@@ -39,6 +39,9 @@ def picture(results: dict[str, Any]) -> str:
         axes[0][column].set_title(task)
         scatter(axes[-1][column], cells, palette)
         front(axes[-1][column], cells)
+    figure.draw_without_rendering()  # Where points lie on the page is known only now.
+    for axis, cells in zip(axes[-1], tasks.values(), strict=True):
+        name_points(axis, cells, palette)
     handles, labels = axes[0][0].get_legend_handles_labels()
     axes[0][0].legend(handles, labels, frameon=False, fontsize=8)
     return svg(figure)
@@ -88,12 +91,60 @@ def scatter(axis: Any, cells: dict[str, Any], palette: dict[str, str]) -> None:
             color=palette.get(name, "#888888"),
             capsize=2,
             elinewidth=0.8,
-        )
-        axis.annotate(
-            name, (tokens["value"], 100 * accuracy["value"]), xytext=(4, 4), textcoords="offset points", fontsize=7
+            zorder=3 if name in palette else 2,
         )
     axis.set(xlabel="mean response tokens, held-out", ylabel="accuracy (%)")
     axis.margins(x=0.2, y=0.2)
+
+
+def name_points(axis: Any, cells: dict[str, Any], palette: dict[str, str]) -> None:
+    """Write the models' names beside their points, those of a crowd above and below it, joined by a line.
+
+    Args:
+        axis: As :func:`scatter` left it, in a figure that has been laid out.
+        cells: Model → figures ``accuracy`` and ``tokens``.
+        palette: Colours of some of the models.
+    """
+
+    def on_page(end: str) -> dict[str, tuple[float, float]]:
+        corners = {name: (cell["tokens"][end], 100 * cell["accuracy"][end]) for name, cell in cells.items()}
+        scale = 72 / axis.figure.dpi
+        return {name: tuple(scale * axis.transData.transform(corner)) for name, corner in corners.items()}
+
+    points, low_ends, high_ends = on_page("value"), on_page("low"), on_page("high")
+    taken = []
+    for name, (x, y) in points.items():
+        taken += [(x - 3, low_ends[name][1], x + 3, high_ends[name][1])]
+        taken += [(low_ends[name][0], y - 3, high_ends[name][0], y + 3)]
+    for name in sorted(points, key=lambda name: (-points[name][1], points[name][0])):
+        (x, y), width = points[name], 4.1 * len(name)
+        for right, up in _PLACES:
+            left, low = (x + right if right > 0 else x + right - width), y + up
+            box = (left, low - 1, left + width, low + 8)
+            if not any(_overlap(box, other) for other in taken):
+                break
+        taken.append(box)
+        axis.annotate(
+            name,
+            (cells[name]["tokens"]["value"], 100 * cells[name]["accuracy"]["value"]),
+            xytext=(left - x, low - y),
+            textcoords="offset points",
+            fontsize=7,
+            color=palette.get(name, "#444444"),
+            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "#999999"} if abs(up) > 12 else None,
+        )
+
+
+_PLACES = [(side * 4, up) for up in (4, -10) for side in (1, -1)] + [
+    (side * 8, sign * up) for up in range(14, 140, 8) for sign in (1, -1) for side in (1, -1)
+]
+"""Where a name may stand, in points from the model's: beside it, else ever farther above and below."""
+
+_Box = tuple[float, float, float, float]
+
+
+def _overlap(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def front(axis: Any, cells: dict[str, Any]) -> None:
