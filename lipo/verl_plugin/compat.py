@@ -190,8 +190,7 @@ def _keep_senders_apart(vllm_rollout: Any) -> None:
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         original(self, *args, **kwargs)
-        job, own = _job_and_node()
-        self.zmq_handle = self.zmq_handle.replace(f"-zmq-{job}-", f"-zmq-{own}-")
+        self.zmq_handle = self.zmq_handle.replace("-replica-", f"-{_node()}-replica-")
 
     vllm_rollout.ServerAdapter.__init__ = __init__
 
@@ -204,7 +203,7 @@ def _keep_receivers_apart(vllm_async_server: Any) -> None:
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         original(self, *args, **kwargs)
-        _, os.environ["VERL_RAY_JOB_ID"] = _job_and_node()
+        os.environ["VERL_RAY_JOB_ID"] += f"-{_node()}"
 
     vllm_async_server.vLLMHttpServer.__init__ = __init__
 
@@ -219,13 +218,12 @@ def _sockets_are_named_by_job(module: Any) -> bool:
     return named
 
 
-def _job_and_node() -> tuple[str, str]:
-    """Ray's job, and with it the node, which no other cluster has; verl puts both ends on one node."""
+def _node() -> str:
+    """Begin of the id of Ray's node, which no other cluster has; verl puts both ends of a socket on one node."""
     import ray
 
-    context = ray.get_runtime_context()
     # A socket's path may have 107 characters.
-    return context.get_job_id(), f"{context.get_job_id()}-{context.get_node_id()[:16]}"
+    return ray.get_runtime_context().get_node_id()[:16]
 
 
 def _pass_times_in_verl(agent_loop: Any) -> None:
