@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lipo.cli._recipes import find_model, find_recipe
 from lipo.common import LipoError
+from lipo.planning.time import OVERSAMPLING
 
 if TYPE_CHECKING:
     from lipo.planning import Gpu, Memory, ModelShape, Settings, StepTime
@@ -26,7 +27,7 @@ def plan(
     mean_response: Annotated[float, typer.Option(min=1, help="Mean tokens of a response.")] = 350,
     oversampling: Annotated[
         float, typer.Option(min=1, help="Responses written for one that is kept, where dynamic sampling drops groups.")
-    ] = 2.5,
+    ] = OVERSAMPLING,
 ) -> None:
     """Estimate memory and time of a training from parameter counts; starts nothing.
 
@@ -46,8 +47,6 @@ def plan(
     card = find_gpu(name)
     shape, settings = read_shape(config.actor_rollout_ref.model.path), read_settings(config)
     memory = estimate_memory(shape, settings, card.memory)
-    if not settings.dynamic_sampling:
-        oversampling = 1
     time = estimate_time(shape, settings, card, memory, mean_prompt, mean_response, oversampling)
     console = Console()
     fitting = fits(shape, settings, card.memory)

@@ -144,9 +144,9 @@ def test_nothing_helps_a_72b_model_on_one_small_card(settings):
 def test_time(settings):
     shape, card = KNOWN["Qwen/Qwen2.5-VL-3B-Instruct"], find_gpu("a100-80gb")
 
-    def seconds(run, prompt=600, response=350, oversampling=1):
+    def seconds(run, prompt=600, response=350, **options):
         memory = estimate_memory(shape, run, card.memory)
-        return estimate_time(shape, run, card, memory, prompt, response, oversampling)
+        return estimate_time(shape, run, card, memory, prompt, response, **options)
 
     eight = seconds(settings["8x80gb"])
     sixteen = seconds(replace(settings["8x80gb"], nodes=2))
@@ -157,8 +157,10 @@ def test_time(settings):
     assert eight.update == pytest.approx(8 * (text + image) / (8 * 312e12 * 0.35))
     assert seconds(settings["8x80gb"], response=700).generation > 1.9 * eight.generation
     # Twice the responses fill the same engines twice; what is trained on stays.
-    drawn = seconds(settings["8x80gb"], oversampling=2)
-    assert drawn.generation == pytest.approx(2 * eight.generation)
-    assert (drawn.log_probs, drawn.update) == (eight.log_probs, eight.update)
+    for options, factor in (({}, 2.5), ({"oversampling": 2}, 2)):
+        drawn = seconds(replace(settings["8x80gb"], dynamic_sampling=True), **options)
+        assert drawn.generation == pytest.approx(factor * eight.generation)
+        assert (drawn.log_probs, drawn.update) == (eight.log_probs, eight.update)
+    assert seconds(settings["8x80gb"], oversampling=2) == eight
     no_room = replace(settings["8x80gb"], utilization=0.05)
     assert seconds(no_room).generation == float("inf")
