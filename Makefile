@@ -42,6 +42,7 @@ else
 	$(STUDY)/short.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
 	$(MERGE_STUDY)/merging.yaml $(STUDY_SEEDS) 'others.mixture=runs/studies/lengths/models/mixture-lipo-{seed}'
 	$(MERGE_STUDY)/merging_uneven.yaml $(STUDY_SEEDS)
+	$(MERGE_STUDY)/merging_dapo.yaml $(STUDY_SEEDS)
 	$(MERGE_STUDY)/merging_constant.yaml $(STUDY_SEEDS)
 	$(MERGE_STUDY)/amm_ablation.yaml $(STUDY_SEEDS)
 	$(STUDY)/video.yaml $(STUDY_JOBS)

@@ -112,7 +112,7 @@ def test_make_reproduce_runs_every_study():
     # Experts before what is made of them.
     order = [Path(line.split()[1]).stem for line in studies]
     made_of = {"merging": ("lengths", "mixture"), "merging_constant": ("lengths_constant",)}
-    made_of |= {"amm_ablation": ("lengths",), "merging_uneven": ("lengths", "short")}
+    made_of |= {"amm_ablation": ("lengths",), "merging_uneven": ("lengths", "short"), "merging_dapo": ("dapo",)}
     for made, experts in made_of.items():
         assert all(order.index(expert) < order.index(made) for expert in experts)
     assert commands("QUICK=1") == ["study recipes/tiny/studies/quick.yaml "]
