@@ -29,7 +29,11 @@ class RuleConfig:
         help="Upper bound of a response in tokens, usually `${data.max_response_length}`; null: the batch's width.",
         minimum=1,
     )
-    correct_threshold: float = option(0.5, help="A response counts as correct from this reward on.", minimum=0)
+    correct_threshold: float = option(
+        0.5,
+        help="A response counts as correct from this reward on; where rewards are graded, set it to what is right.",
+        minimum=0,
+    )
 
 
 class Estimate(NamedTuple):
