@@ -18,6 +18,8 @@ EPSILON = 1e-6
 
 _ROUNDING = 1e-9
 """An advantage nearer to 0 than this is 0, up to rounding."""
+_SAME_REWARD = 0.01
+"""Rewards nearer than this are alike: the KL of one token may be part of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,12 +96,14 @@ class Rule(Generic[C]):
         config: Dataclass of its options.
         body: The rule itself, on sorted rows.
         uses_max_length: Whether the formula needs L_max.
+        uses_correctness: Whether the formula asks which responses are correct.
     """
 
     name: str
     config: type[C]
     body: Callable[[Rollouts, C], Estimate]
     uses_max_length: bool
+    uses_correctness: bool
 
     def options(self, data: Mapping[str, Any] | None) -> C:
         """Check the mapping under ``algorithm.<name>``.
@@ -175,7 +179,7 @@ RULES: dict[str, Rule[Any]] = {}
 
 
 def rule(
-    name: str, config: type[C], *, uses_max_length: bool = False
+    name: str, config: type[C], *, uses_max_length: bool = False, uses_correctness: bool = False
 ) -> Callable[[Callable[[Rollouts, C], Estimate]], Rule[C]]:
     """Register a function on sorted rows as a rule of the family.
 
@@ -183,6 +187,8 @@ def rule(
         name: Name of the estimator.
         config: Dataclass of its options, a subclass of :class:`RuleConfig`.
         uses_max_length: Whether the formula needs L_max; without ``max_length`` users are then warned.
+        uses_correctness: Whether the formula asks which responses are correct; users are then warned where that is
+            in doubt.
 
     Returns:
         Decorator that turns the function into a :class:`Rule`.
@@ -191,7 +197,7 @@ def rule(
     def register(body: Callable[[Rollouts, C], Estimate]) -> Rule[C]:
         if name in RULES:
             raise ValueError(f"two rules are called '{name}'")
-        RULES[name] = Rule(name, config, body, uses_max_length)
+        RULES[name] = Rule(name, config, body, uses_max_length, uses_correctness)
         return RULES[name]
 
     return register
@@ -210,6 +216,7 @@ def _common(rollouts: Rollouts, advantages: Tensor) -> dict[str, Tensor]:
         "wrong_length": mean_where(rollouts.lengths, ~correct),
         "all_correct_groups": (right == groups.count).double().mean(),
         "all_wrong_groups": (right == 0).double().mean(),
+        "partly_correct": mean_where((rollouts.scores < rollouts.scores.max() - _SAME_REWARD).double(), correct),
         "correct_negative": mean_where((advantages < -_ROUNDING).double(), correct),
     }
 

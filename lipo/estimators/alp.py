@@ -17,7 +17,7 @@ class AlpConfig(RuleConfig):
     beta: float = option(1e-7, help="β/N: cost of a token where every response of the group is correct.", minimum=0)
 
 
-@rule("alp", AlpConfig)
+@rule("alp", AlpConfig, uses_correctness=True)
 def alp(rollouts: Rollouts, config: AlpConfig) -> Estimate:
     """Charge for tokens in proportion to how often the question is solved.
 

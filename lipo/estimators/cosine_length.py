@@ -22,7 +22,7 @@ class CosineLengthConfig(RuleConfig):
     exceeded: float = option(-10.0, help="Reward of any response that reaches max_length.")
 
 
-@rule("cosine_length", CosineLengthConfig, uses_max_length=True)
+@rule("cosine_length", CosineLengthConfig, uses_max_length=True, uses_correctness=True)
 def cosine_length(rollouts: Rollouts, config: CosineLengthConfig) -> Estimate:
     """Let the reward follow half a cosine from short to long, one curve for right and one for wrong answers.
 

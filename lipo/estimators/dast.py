@@ -14,7 +14,7 @@ class DastConfig(RuleConfig):
     """Options of DAST, under ``algorithm.dast``."""
 
 
-@rule("dast", DastConfig, uses_max_length=True)
+@rule("dast", DastConfig, uses_max_length=True, uses_correctness=True)
 def dast(rollouts: Rollouts, config: DastConfig) -> Estimate:
     """Give each question a token budget by how often it is solved, and reward by distance to it.
 

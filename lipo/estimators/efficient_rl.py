@@ -19,7 +19,7 @@ class EfficientRlConfig(RuleConfig):
     )
 
 
-@rule("efficient_rl", EfficientRlConfig)
+@rule("efficient_rl", EfficientRlConfig, uses_correctness=True)
 def efficient_rl(rollouts: Rollouts, config: EfficientRlConfig) -> Estimate:
     """Take a share of a correct response's reward, by where its length lies among the correct ones.
 

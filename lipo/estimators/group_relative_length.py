@@ -17,7 +17,7 @@ class GroupRelativeLengthConfig(RuleConfig):
     coefficient: float = option(0.5, help="Reward between the shortest and the longest correct response.", minimum=0)
 
 
-@rule("group_relative_length", GroupRelativeLengthConfig)
+@rule("group_relative_length", GroupRelativeLengthConfig, uses_correctness=True)
 def group_relative_length(rollouts: Rollouts, config: GroupRelativeLengthConfig) -> Estimate:
     """Move reward from the longer to the shorter correct responses, on balance none.
 

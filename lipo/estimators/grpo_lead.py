@@ -23,7 +23,7 @@ class GrpoLeadConfig(RuleConfig):
     steepness: float = option(10.0, help="k: how fast the weight changes around the midpoint.", minimum=0)
 
 
-@rule("grpo_lead", GrpoLeadConfig)
+@rule("grpo_lead", GrpoLeadConfig, uses_correctness=True)
 def grpo_lead(rollouts: Rollouts, config: GrpoLeadConfig) -> Estimate:
     """Reward short correct responses, punish wrong ones, and weight by difficulty.
 

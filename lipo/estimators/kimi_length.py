@@ -17,7 +17,7 @@ class KimiLengthConfig(RuleConfig):
     weight: float = option(1.0, help="Factor of the length reward before it is added to the task reward.", minimum=0)
 
 
-@rule("kimi_length", KimiLengthConfig)
+@rule("kimi_length", KimiLengthConfig, uses_correctness=True)
 def kimi_length(rollouts: Rollouts, config: KimiLengthConfig) -> Estimate:
     """Rank each response between its group's shortest and longest.
 

@@ -20,7 +20,7 @@ class LaserConfig(RuleConfig):
     bonus: float = option(0.5, help="α: the bonus.", minimum=0)
 
 
-@rule("laser", LaserConfig, uses_max_length=True)
+@rule("laser", LaserConfig, uses_max_length=True, uses_correctness=True)
 def laser(rollouts: Rollouts, config: LaserConfig) -> Estimate:
     """Give correct responses within a target length a fixed bonus.
 

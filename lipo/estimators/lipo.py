@@ -52,7 +52,7 @@ class LipoConfig(RuleConfig):
     )
 
 
-@rule("lipo", LipoConfig, uses_max_length=True)
+@rule("lipo", LipoConfig, uses_max_length=True, uses_correctness=True)
 def lipo(rollouts: Rollouts, config: LipoConfig) -> Estimate:
     """Boost short correct answers, weight all around an optimal length (Tiny-R1V, arXiv 2510.08987).
 

@@ -18,7 +18,7 @@ class ShorterBetterConfig(RuleConfig):
     beta: float = option(1e-3, help="β: cost of each token away from the sample optimal length.", minimum=0)
 
 
-@rule("shorter_better", ShorterBetterConfig)
+@rule("shorter_better", ShorterBetterConfig, uses_correctness=True)
 def shorter_better(rollouts: Rollouts, config: ShorterBetterConfig) -> Estimate:
     """Draw every response toward the length of the group's shortest correct one.
 

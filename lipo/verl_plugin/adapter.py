@@ -18,6 +18,8 @@ from lipo.groups import group_ids
 
 _logger = logging.getLogger(__name__)
 _BLOCKS = 128
+_DOUBTFUL = 0.1
+"""Share of correct responses with less than the best reward from which on users are warned."""
 _collected: dict[str, list[float]] = {}
 _warned: set[str] = set()
 
@@ -82,7 +84,12 @@ def as_verl_estimator(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
         width_serves = options.max_length is None
         if width_serves:
             if rule.uses_max_length:
-                _warn_once(name, response_mask.shape[-1])
+                _warn_once(
+                    f"algorithm.{name}.max_length is not set: the width of each batch serves instead "
+                    f"({response_mask.shape[-1]} tokens now); set +algorithm.{name}.max_length="
+                    "'${data.max_response_length}'",
+                    f"{name}.max_length",
+                )
             options = dataclasses.replace(options, max_length=response_mask.shape[-1])
         # The float mask becomes the result in place: a product of mask and advantages would need memory for both.
         advantages = torch.empty(response_mask.shape, dtype=torch.float32, device=response_mask.device)
@@ -96,6 +103,14 @@ def as_verl_estimator(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
             normalize_by_std=bool(settings.get("norm_adv_by_std_in_grpo", True)),
             penalty=penalty,
         )
+        partly = estimate.statistics.get("partly_correct", 0)
+        if rule.uses_correctness and partly > _DOUBTFUL:
+            _warn_once(
+                f"{partly:.0%} of the responses that count as correct have less than the best reward of the batch: if "
+                f"some of them are wrong, {name} rewards them for being short, too; set algorithm.{name}."
+                f"correct_threshold, now {options.correct_threshold:g}, to the reward from which on an answer is right",
+                f"{name}.correct_threshold",
+            )
         for statistic, value in estimate.statistics.items():
             # Measured against the batch's width, some row is always at the limit.
             if not (width_serves and statistic == "truncation"):
@@ -107,16 +122,10 @@ def as_verl_estimator(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
     return estimator
 
 
-def _warn_once(name: str, width: int) -> None:
-    if name not in _warned:
-        _warned.add(name)
-        _logger.warning(
-            "algorithm.%s.max_length is not set: the width of each batch serves instead (%d tokens now); "
-            "set +algorithm.%s.max_length='${data.max_response_length}'",
-            name,
-            width,
-            name,
-        )
+def _warn_once(message: str, option: str) -> None:
+    if option not in _warned:
+        _warned.add(option)
+        _logger.warning("%s", message)
 
 
 def _blocks(tensor: Tensor) -> Iterator[slice]:

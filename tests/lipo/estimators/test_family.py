@@ -105,3 +105,23 @@ def test_the_shared_baseline_is_grpo(rows, normalize):
         if normalize and mine.numel() > 1:
             expected = expected / (mine.std() + 1e-6)
         assert ours[group == name].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+@rules
+def test_which_responses_are_correct_matters_where_the_rule_says_so(rule):
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(64, generator=generator).round(decimals=1)
+    lengths = torch.randint(1, 60, (64,), generator=generator)
+    groups = torch.arange(64) // 8
+    low, high = (
+        rule(scores, lengths, groups, rule.options({"max_length": 50, "correct_threshold": threshold})).advantages
+        for threshold in (0.25, 0.75)
+    )
+    assert torch.equal(low, high) != rule.uses_correctness
+
+
+@rules
+def test_partly_correct_responses_are_counted(rule):
+    rows = [(0, 5, 1.0), (0, 6, 0.995), (0, 7, 0.9), (1, 8, 0.6), (1, 9, 0.4), (1, 10, 0.0)]
+    assert estimate(rule, rows).statistics["partly_correct"] == pytest.approx(2 / 4)
+    assert estimate(rule, rows, settings={"correct_threshold": 0.95}).statistics["partly_correct"] == 0

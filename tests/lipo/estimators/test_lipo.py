@@ -122,6 +122,7 @@ def test_statistics_of_the_worked_example():
             "all_correct_groups": 0,
             "all_wrong_groups": 0,
             "correct_negative": 0,
+            "partly_correct": 0,
             "truncation": 1 / 8,
         },
         abs=1e-4,

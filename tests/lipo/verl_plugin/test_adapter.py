@@ -84,6 +84,22 @@ def test_batch_width_serves_with_one_warning(caplog):
     assert "lipo/truncation" not in drain()
 
 
+def test_graded_rewards_are_met_with_one_warning(caplog):
+    graded = batch(scores=[1, 0.85, 0.7, 1, 0.55, 1, 0.82, 0])
+    with caplog.at_level(logging.WARNING):
+        for name, options in (
+            ("lipo", {}),
+            ("lipo", {}),
+            ("lipo", {"correct_threshold": 0.95}),
+            ("gr3", {}),  # asks for no correctness
+        ):
+            as_verl_estimator(name)(**graded, config=algorithm(**{name: {"max_length": 1024, **options}}))
+        as_verl_estimator("lipo")(**batch(), config=algorithm(lipo={"max_length": 1024}))
+    (record,) = caplog.records
+    assert "57% of the responses that count as correct have less than the best reward" in record.getMessage()
+    assert "set algorithm.lipo.correct_threshold, now 0.5" in record.getMessage()
+
+
 def test_width_of_the_batch_does_not_matter_where_max_length_is_set(caplog):
     config = algorithm(lipo={"max_length": 1024})
     narrow, wide = (as_verl_estimator("lipo")(**batch(width=width), config=config)[0] for width in (640, 2000))
