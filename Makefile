@@ -10,7 +10,7 @@ SOURCES := .
 
 help:
 	@echo "make demo     train three experts with LIPO, merge them, evaluate, write a report"
-	@echo "make reproduce  the studies behind docs/evidence.md (many hours; QUICK=1: one of them, in little; SEEDS=1 JOBS=2)"
+	@echo "make reproduce  the paper's results in small, for docs/evidence.md (some hours; QUICK=1: minutes; STUDIES=all: a day)"
 	@echo "make test     lint, check types, run every test"
 	@echo "make install  make .venv and install (demo and test do it by themselves)"
 	@echo "make lint     ruff and mypy only"
@@ -22,32 +22,25 @@ install:
 demo: install
 	@$(LIPO) demo
 
-STUDY := $(PY) -m recipes.tiny.study recipes/tiny/studies
-MERGE_STUDY := $(PY) -m recipes.tiny.merge_study recipes/tiny/studies
-STUDY_SEEDS := $(if $(SEEDS),'seeds=[$(SEEDS)]')
-STUDY_JOBS := $(if $(JOBS),jobs=$(JOBS))
+# The paper's results; STUDIES=all adds ours, or name some of recipes/tiny/studies. Experts come before what is made of them.
+STUDIES := lengths mixture merging
+ALL := lengths lengths_constant weights_ocr dapo gamma family ablation ablation_ocr mixture short \
+	merging merging_uneven merging_dapo merging_constant amm_ablation video
+CHOSEN := $(if $(QUICK),quick,$(patsubst all,$(ALL),$(STUDIES)))
+UNKNOWN = $(filter-out $(ALL) quick,$(CHOSEN))
+# Elsewhere than docs/results nothing has been measured yet: a new run.
+RESULTS := docs/results
+NEW := $(filter-out docs/results,$(RESULTS))
+TRAIN_ONLY = $(if $(NEW),measurements=$(NEW)/lengths) $(if $(JOBS),jobs=$(JOBS))
+STUDY = $(PY) -m recipes.tiny.$1 recipes/tiny/studies/$2.yaml $(if $(SEEDS),'seeds=[$(SEEDS)]') $(if $(NEW),results=$(NEW)/$2)
+define RUN
+$(if $(filter merging% amm_ablation,$1),$(call STUDY,merge_study,$1),$(call STUDY,study,$1) $(TRAIN_ONLY))
+
+endef
 reproduce: install
-ifdef QUICK
-	$(STUDY)/quick.yaml $(STUDY_JOBS)
-else
-	$(STUDY)/lengths.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/lengths_constant.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/weights_ocr.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/dapo.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/gamma.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/family.yaml $(STUDY_JOBS)
-	$(STUDY)/ablation.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/ablation_ocr.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/mixture.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(STUDY)/short.yaml $(STUDY_SEEDS) $(STUDY_JOBS)
-	$(MERGE_STUDY)/merging.yaml $(STUDY_SEEDS) 'others.mixture=runs/studies/lengths/models/mixture-lipo-{seed}'
-	$(MERGE_STUDY)/merging_uneven.yaml $(STUDY_SEEDS)
-	$(MERGE_STUDY)/merging_dapo.yaml $(STUDY_SEEDS)
-	$(MERGE_STUDY)/merging_constant.yaml $(STUDY_SEEDS)
-	$(MERGE_STUDY)/amm_ablation.yaml $(STUDY_SEEDS)
-	$(STUDY)/video.yaml $(STUDY_JOBS)
-	$(PY) -m recipes.tiny.evidence
-endif
+	$(if $(UNKNOWN),$(error no study '$(UNKNOWN)'; there are: $(ALL)))
+	$(foreach study,$(CHOSEN),$(call RUN,$(study)))
+	$(if $(QUICK)$(NEW),,$(PY) -m recipes.tiny.evidence)
 
 lint: install
 	$(PY) -m ruff check $(SOURCES)

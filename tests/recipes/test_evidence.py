@@ -96,30 +96,49 @@ def test_what_is_said_of_the_shortest_answers():
     assert "has 27 to 31 tokens on `math` and 16 to 22 on codes" in LENGTH
 
 
-def test_make_reproduce_runs_every_study():
+def reproduce(*variables):
     # As from a shell, also where make itself runs these tests.
     environment = {name: value for name, value in os.environ.items() if not re.match("MAKE|MFLAGS", name)}
+    done = subprocess.run(
+        ["make", "-n", "reproduce", *variables], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    lines = [line.partition(" -m recipes.tiny.")[2] for line in done.stdout.splitlines()[1:]]
+    return [" ".join(line.split()) for line in lines] or done.stderr
 
-    def commands(*variables):
-        command = ["make", "-n", "reproduce", *variables]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        lines = done.stdout.splitlines()
-        return [line.partition(" -m recipes.tiny.")[2] for line in lines[1:]]
 
-    studies = [line for line in commands() if "studies/" in line]
-    assert sorted(Path(line.split()[1]).stem for line in studies) == sorted(set(NAMES) - {"quick"})
-    assert commands()[-1] == "evidence"
+def test_make_reproduce_runs_the_papers_results_or_every_study():
+    lengths, mixture, merging, last = reproduce()
+    assert (lengths, mixture, last) == (
+        "study recipes/tiny/studies/lengths.yaml",
+        "study recipes/tiny/studies/mixture.yaml",
+        "evidence",
+    )
+    assert merging == "merge_study recipes/tiny/studies/merging.yaml"
+    *lines, last = reproduce("STUDIES=all")
+    order = [Path(line.split()[1]).stem for line in lines]
+    assert last == "evidence" and sorted(order) == sorted(set(NAMES) - {"quick"})
+    for line, name in zip(lines, order, strict=True):
+        assert line.split()[0] == ("merge_study" if isinstance(settings(name), MergeStudy) else "study")
     # Experts before what is made of them.
-    order = [Path(line.split()[1]).stem for line in studies]
     made_of = {"merging": ("lengths", "mixture"), "merging_constant": ("lengths_constant",)}
     made_of |= {"amm_ablation": ("lengths",), "merging_uneven": ("lengths", "short"), "merging_dapo": ("dapo",)}
     for made, experts in made_of.items():
         assert all(order.index(expert) < order.index(made) for expert in experts)
-    assert commands("QUICK=1") == ["study recipes/tiny/studies/quick.yaml "]
-    assert "study recipes/tiny/studies/ablation.yaml 'seeds=[1,2]' jobs=2" in commands("SEEDS=1,2", "JOBS=2")
-    assert "merge_study recipes/tiny/studies/amm_ablation.yaml 'seeds=[1,2]'" in commands("SEEDS=1,2", "JOBS=2")
-    (merging,) = [line for line in commands("SEEDS=1,2") if "studies/merging.yaml" in line]
-    assert merging.endswith(" 'seeds=[1,2]' 'others.mixture=runs/studies/lengths/models/mixture-lipo-{seed}'")
+
+
+def test_make_reproduce_takes_seeds_lanes_and_another_place():
+    assert reproduce("QUICK=1") == ["study recipes/tiny/studies/quick.yaml"]
+    assert reproduce("STUDIES=ablation amm_ablation", "SEEDS=1,2", "JOBS=2") == [
+        "study recipes/tiny/studies/ablation.yaml 'seeds=[1,2]' jobs=2",
+        "merge_study recipes/tiny/studies/amm_ablation.yaml 'seeds=[1,2]'",
+        "evidence",
+    ]
+    # A new run takes no measurements from docs/results, and leaves the pages alone.
+    assert reproduce("STUDIES=dapo merging", "RESULTS=runs/again") == [
+        "study recipes/tiny/studies/dapo.yaml results=runs/again/dapo measurements=runs/again/lengths",
+        "merge_study recipes/tiny/studies/merging.yaml results=runs/again/merging",
+    ]
+    assert "no study 'qick'; there are: lengths" in reproduce("STUDIES=lengths qick")
 
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
