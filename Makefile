@@ -24,7 +24,7 @@ demo: install
 
 # The paper's results; STUDIES=all adds ours, or name some of recipes/tiny/studies. Experts come before what is made of them.
 STUDIES := lengths mixture merging
-ALL := lengths lengths_constant weights_ocr dapo gamma family ablation ablation_ocr mixture short \
+ALL := lengths lengths_again lengths_constant weights_ocr dapo gamma family ablation ablation_ocr mixture short \
 	merging merging_uneven merging_dapo merging_constant amm_ablation video
 CHOSEN := $(if $(QUICK),quick,$(patsubst all,$(ALL),$(STUDIES)))
 UNKNOWN = $(filter-out $(ALL) quick,$(CHOSEN))
