@@ -1,5 +1,6 @@
 """The shipped studies: each override is one that exists, and switches what its name says."""
 
+import dataclasses
 import math
 from functools import cache
 from importlib.resources import files
@@ -86,6 +87,13 @@ def test_studies_that_share_trainings_train_alike():
             assert set(study.overrides) - {"algorithm.adv_estimator=lipo"} == shared, name
         if study.measurements:
             assert study.measurements == owners[study.trainings].results
+
+
+def test_the_first_seed_anew_is_that_of_lengths():
+    lengths, again = load("lengths.yaml"), load("lengths_again.yaml")
+    own = {"title": again.title, "out": again.out, "results": again.results, "seeds": lengths.seeds[:1]}
+    assert again == dataclasses.replace(lengths, **own)
+    assert again.out != lengths.out and again.results != lengths.results
 
 
 def test_lipo_in_the_recipe_of_dapo_differs_in_the_estimator_alone():
