@@ -24,17 +24,18 @@ demo: install
 
 # The paper's results; STUDIES=all adds ours, or name some of recipes/tiny/studies. Experts come before what is made of them.
 STUDIES := lengths mixture merging
-ALL := lengths lengths_again lengths_constant weights_ocr dapo gamma family ablation ablation_ocr mixture short \
+ALL := lengths lengths_again lengths_constant weights_ocr dapo dapo_again gamma family ablation ablation_ocr mixture short \
 	merging merging_uneven merging_dapo merging_constant amm_ablation video
 CHOSEN := $(if $(QUICK),quick,$(patsubst all,$(ALL),$(STUDIES)))
 UNKNOWN = $(filter-out $(ALL) quick,$(CHOSEN))
 # Elsewhere than docs/results nothing has been measured yet: a new run.
 RESULTS := docs/results
 NEW := $(filter-out docs/results,$(RESULTS))
-TRAIN_ONLY = $(if $(NEW),measurements=$(NEW)/lengths) $(if $(JOBS),jobs=$(JOBS))
+SHARED = $(shell sed -n 's|^measurements: docs/results/||p' recipes/tiny/studies/$1.yaml)
 STUDY = $(PY) -m recipes.tiny.$1 recipes/tiny/studies/$2.yaml $(if $(SEEDS),'seeds=[$(SEEDS)]') $(if $(NEW),results=$(NEW)/$2)
+TRAIN = $(call STUDY,study,$1) $(if $(NEW),$(addprefix measurements=$(NEW)/,$(SHARED))) $(if $(JOBS),jobs=$(JOBS))
 define RUN
-$(if $(filter merging% amm_ablation,$1),$(call STUDY,merge_study,$1),$(call STUDY,study,$1) $(TRAIN_ONLY))
+$(if $(filter merging% amm_ablation,$1),$(call STUDY,merge_study,$1),$(TRAIN))
 
 endef
 reproduce: install

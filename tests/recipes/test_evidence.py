@@ -138,6 +138,10 @@ def test_make_reproduce_takes_seeds_lanes_and_another_place():
         "study recipes/tiny/studies/dapo.yaml results=runs/again/dapo measurements=runs/again/lengths",
         "merge_study recipes/tiny/studies/merging.yaml results=runs/again/merging",
     ]
+    for line in reproduce("STUDIES=all", "RESULTS=runs/again"):
+        name = Path(line.split()[1]).stem
+        shared = getattr(settings(name), "measurements", None)
+        assert re.findall("measurements=(.*?) ?$", line) == ([f"runs/again/{shared.name}"] if shared else [])
     assert "no study 'qick'; there are: lengths" in reproduce("STUDIES=lengths qick")
 
 

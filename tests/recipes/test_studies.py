@@ -89,11 +89,13 @@ def test_studies_that_share_trainings_train_alike():
             assert study.measurements == owners[study.trainings].results
 
 
-def test_the_first_seed_anew_is_that_of_lengths():
-    lengths, again = load("lengths.yaml"), load("lengths_again.yaml")
-    own = {"title": again.title, "out": again.out, "results": again.results, "seeds": lengths.seeds[:1]}
-    assert again == dataclasses.replace(lengths, **own)
-    assert again.out != lengths.out and again.results != lengths.results
+@pytest.mark.parametrize("name", ["lengths", "dapo"])
+def test_the_first_seed_anew_is_trained_as_it_was_first(name):
+    study, again = load(f"{name}.yaml"), load(f"{name}_again.yaml")
+    own = ("title", "out", "results", "trainings", "measurements", "tasks")
+    kept = {key: getattr(again, key) for key in own}
+    assert again == dataclasses.replace(study, seeds=study.seeds[:1], **kept)
+    assert again.out != study.out and again.results != study.results
 
 
 def test_lipo_in_the_recipe_of_dapo_differs_in_the_estimator_alone():
